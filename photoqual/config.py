@@ -1,0 +1,211 @@
+"""params.yaml as frozen, strict models: a typo fails here, before anything runs.
+
+Every hyperparameter has its one place in params.yaml; what differs between machines (addresses, folders) is an
+environment variable and lives in `settings.py`. Defaults below are those of the shipped params.yaml.
+"""
+
+import json
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from photoqual.errors import ConfigError
+
+
+class Strict(BaseModel):
+    model_config = ConfigDict(frozen=True, strict=True, extra="forbid")
+
+
+Share = Annotated[float, Field(ge=0.0, le=1.0)]
+Positive = Annotated[int, Field(ge=1)]
+
+
+class Politeness(Strict):
+    """How a source may use a server: one place for delay, identity, retries and time limits."""
+
+    user_agent: str = "photoqual (+https://github.com/photoqual/photoqual)"
+    delay_seconds: Annotated[float, Field(ge=0)] = 1.0
+    concurrency: Positive = 2
+    timeout_seconds: Annotated[float, Field(gt=0)] = 30.0
+    retries: Annotated[int, Field(ge=0)] = 3
+    obey_robots: bool = True
+    allow_private_addresses: bool = False
+
+
+class Selectors(Strict):
+    """CSS selectors (with Scrapy's ::text and ::attr(name)) for sites without schema.org markup."""
+
+    rating: str
+    votes: str
+    image: str
+    category: str | None = None
+    uploaded: str | None = None
+    width: str | None = None
+    height: str | None = None
+    title: str | None = None
+
+
+class GallerySource(Strict):
+    """A web site with a page per photo: schema.org AggregateRating by default, or CSS selectors."""
+
+    kind: Literal["gallery"] = "gallery"
+    start: Annotated[list[str], Field(min_length=1)]
+    photo_links: str = "a.photo::attr(href)"
+    next_links: str = "a[rel=next]::attr(href)"
+    rating_scale: tuple[float, float] = (1.0, 5.0)
+    group: Literal["photo", "category", "day"] | str = "photo"
+    selectors: Selectors | None = None
+    politeness: Politeness = Politeness()
+
+
+class FoldersSource(Strict):
+    """Photos in folders; the folder is the label. `good`/`bad` pick two of them, else each folder is a class."""
+
+    kind: Literal["folders"] = "folders"
+    path: str
+    good: list[str] = ["good"]
+    bad: list[str] | None = None
+    group_pattern: str | None = None
+
+
+class VotesSource(Strict):
+    """A folder of images and a CSV with a row per image: name, mean vote, number of votes."""
+
+    kind: Literal["votes"] = "votes"
+    path: str
+    csv: str
+    image: str = "image"
+    mean: str = "mean"
+    count: str | None = "votes"
+    group: str | None = None
+    category: str | None = None
+    rating_scale: tuple[float, float] = (1.0, 5.0)
+
+
+class DemoSource(Strict):
+    """The embedded demo site, scraped over HTTP by the gallery code. Its votes are simulated.
+
+    `url` names a site that already runs; without it one is started on loopback for the time of the refresh and
+    shows what `edition` of it holds.
+    """
+
+    kind: Literal["demo"] = "demo"
+    url: str | None = None
+    edition: Positive = 1
+
+
+Source = Annotated[GallerySource | FoldersSource | VotesSource | DemoSource, Field(discriminator="kind")]
+
+
+class PhotosParams(Strict):
+    """The working copy that is kept of every photo, and how far a photo may go before it is refused."""
+
+    max_side: Annotated[int, Field(ge=32)] = 640
+    jpeg_quality: Annotated[int, Field(ge=50, le=100)] = 90
+    max_megapixels: Annotated[float, Field(gt=0)] = 120.0
+    max_megabytes: Annotated[float, Field(gt=0)] = 60.0
+    shard_photos: Positive = 1000
+
+
+class LabelsParams(Strict):
+    """Which rule turns votes into labels. Votes are compared on a scale of 1 to 5 stars, whatever the site's scale."""
+
+    rule: Literal["extremes", "threshold", "folders"] = "extremes"
+    good_at_least: float = 5
+    bad_at_most: float = 2
+    min_votes: Annotated[int, Field(ge=0)] = 1
+    exclude_categories: list[str] = []
+
+
+class ValidationParams(Strict):
+    """What the data must look like before anything is trained on it."""
+
+    min_photos: Positive = 50
+    max_quarantined_share: Share = 0.2
+    good_share: tuple[float, float] = (0.15, 0.85)
+    max_kl_divergence: Annotated[float, Field(gt=0)] = 0.1
+
+
+class SplitParams(Strict):
+    train: Share = 0.64
+    validation: Share = 0.16
+    test: Share = 0.20
+    by: Literal["group"] = "group"
+    seed: int = 20
+    near_duplicate_bits: Annotated[int, Field(ge=0, le=3)] = 3
+
+    @model_validator(mode="after")
+    def _shares_add_up(self) -> "SplitParams":
+        if abs(self.train + self.validation + self.test - 1) > 1e-6:
+            raise ValueError("train, validation and test must add up to 1")
+        return self
+
+
+class ModelParams(Strict):
+    kind: Literal["logistic", "gap_cnn"] = "gap_cnn"
+    head: Literal["binary"] = "binary"
+    image_width: Annotated[int, Field(ge=32)] = 480
+
+
+class OptimizerParams(Strict):
+    name: Literal["adam", "sgd"] = "adam"
+    learning_rate: Annotated[float, Field(gt=0)] = 0.001
+
+
+class TrainParams(Strict):
+    epochs: Positive = 30
+    batch_size: Positive = 4
+    oversample: bool = True
+    flip: bool = True
+    patience: Positive = 6
+    seed: int = 7
+    optimizer: OptimizerParams = OptimizerParams()
+
+
+class EvaluateParams(Strict):
+    confidence: Annotated[float, Field(gt=0.5, lt=1)] = 0.95
+    grid_photos: Positive = 12
+
+
+class PromoteParams(Strict):
+    """When a challenger replaces the champion: see docs/promotion.md."""
+
+    confidence: Annotated[float, Field(gt=0.5, lt=1)] = 0.95
+    min_delta_auc: float = 0.0
+
+
+class Params(Strict):
+    sources: Annotated[dict[Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_-]{0,39}$")], Source], Field(min_length=1)]
+    photos: PhotosParams
+    labels: LabelsParams
+    validation: ValidationParams
+    split: SplitParams
+    model: ModelParams
+    train: TrainParams
+    evaluate: EvaluateParams
+    promote: PromoteParams
+
+
+def parse_params(values: Any, *, origin: str = "params.yaml") -> Params:
+    """Check `values` (what YAML gave) and return them as Params. Raise ConfigError that names each bad key."""
+    try:
+        return Params.model_validate_json(json.dumps(values, default=str))
+    except ValidationError as error:
+        lines = [f"  {'.'.join(str(part) for part in item['loc']) or '(top)'}: {item['msg']}" for item in error.errors()]
+        raise ConfigError(
+            f"{origin} has {len(lines)} problem(s):\n" + "\n".join(lines) + "\n",
+            next_step="Mend these keys; `photoqual schema` prints every key that exists.",
+        ) from None
+
+
+def load_params(path: Path) -> Params:
+    """Read and check params.yaml."""
+    try:
+        values = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise ConfigError(f"{path} does not exist.", next_step="Run from the project's root, or copy the shipped params.yaml there.") from None
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{path} is not valid YAML: {error}.", next_step="Mend that line.") from None
+    return parse_params(values, origin=str(path))

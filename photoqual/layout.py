@@ -1,0 +1,64 @@
+"""Where each file of a project lies: the one place that names them. `dvc.yaml` names the same files for DVC."""
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+
+@dataclass(frozen=True)
+class Layout:
+    """The files of one project, relative to `root` (default: the folder you stand in)."""
+
+    root: Path = field(default_factory=lambda: Path("."))
+
+    @property
+    def params(self) -> Path:
+        return self.root / "params.yaml"
+
+    @property
+    def lock(self) -> Path:
+        return self.root / "dvc.lock"
+
+    @property
+    def photos(self) -> Path:
+        return self.root / "data/photos"
+
+    @property
+    def catalog(self) -> Path:
+        return self.root / "data/catalog.parquet"
+
+    @property
+    def labels(self) -> Path:
+        return self.root / "data/labels.parquet"
+
+    @property
+    def accepted(self) -> Path:
+        """The label distribution that passed validation last: what the next one is compared with."""
+        return self.root / "data/accepted.json"
+
+    @property
+    def splits(self) -> Path:
+        return self.root / "data/splits.parquet"
+
+    @property
+    def frozen_test(self) -> Path:
+        return self.root / "data/frozen_test.parquet"
+
+    @property
+    def challenger(self) -> Path:
+        return self.root / "models/challenger"
+
+    @property
+    def validation(self) -> Path:
+        return self.root / "reports/validation"
+
+    @property
+    def evaluation(self) -> Path:
+        return self.root / "reports/evaluation"
+
+    @property
+    def metrics(self) -> Path:
+        return self.evaluation / "metrics.json"
+
+    @property
+    def predictions(self) -> Path:
+        return self.evaluation / "predictions.parquet"

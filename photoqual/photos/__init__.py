@@ -1,0 +1,1 @@
+"""What a photo is to us: safe decoding, the working copy, shards, the catalog, fingerprints and measures."""

@@ -1,0 +1,1 @@
+"""The workspace (git and DVC) and the stages as Airflow tasks."""

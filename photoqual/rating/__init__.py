@@ -1,0 +1,1 @@
+"""Rate any photo with the champion."""

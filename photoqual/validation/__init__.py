@@ -1,0 +1,1 @@
+"""Great Expectations over catalog and labels; a failure stops everything after it."""

@@ -145,7 +145,9 @@ def history() -> None:
 def rate(
     paths: Annotated[list[Path], typer.Argument(help="Photos or folders of photos.")],
     model: Annotated[str, typer.Option(help="A registry address or a model folder.")] = "models:/photoqual@champion",
-    output: Annotated[OutputFormat | None, typer.Option("--format", help="Default: table on a terminal, else json.")] = None,
+    output: Annotated[
+        OutputFormat | None, typer.Option("--format", help="Default: table on a terminal, else json.")
+    ] = None,
     out: Annotated[Path | None, typer.Option(help="Write to this file instead of standard output.")] = None,
 ) -> None:
     """Rate photos, best first in a table. Exit 1 when some had to be skipped (listed on standard error)."""
@@ -174,7 +176,9 @@ def _version(asked: bool) -> None:
 @app.callback()
 def common(
     verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Say more on standard error.")] = False,
-    version: Annotated[bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")] = False,
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")
+    ] = False,
 ) -> None:
     logging.basicConfig(
         level=logging.WARNING, format="%(asctime)s %(levelname)-7s %(name)s: %(message)s", datefmt="%H:%M:%S"

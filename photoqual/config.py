@@ -193,7 +193,9 @@ def parse_params(values: Any, *, origin: str = "params.yaml") -> Params:
     try:
         return Params.model_validate_json(json.dumps(values, default=str))
     except ValidationError as error:
-        lines = [f"  {'.'.join(str(part) for part in item['loc']) or '(top)'}: {item['msg']}" for item in error.errors()]
+        lines = [
+            f"  {'.'.join(str(part) for part in item['loc']) or '(top)'}: {item['msg']}" for item in error.errors()
+        ]
         raise ConfigError(
             f"{origin} has {len(lines)} problem(s):\n" + "\n".join(lines) + "\n",
             next_step="Mend these keys; `photoqual schema` prints every key that exists.",
@@ -205,7 +207,9 @@ def load_params(path: Path) -> Params:
     try:
         values = yaml.safe_load(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
-        raise ConfigError(f"{path} does not exist.", next_step="Run from the project's root, or copy the shipped params.yaml there.") from None
+        raise ConfigError(
+            f"{path} does not exist.", next_step="Run from the project's root, or copy the shipped params.yaml there."
+        ) from None
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise ConfigError(f"{path} is not valid YAML: {error}.", next_step="Mend that line.") from None
     return parse_params(values, origin=str(path))

@@ -8,7 +8,7 @@ from pathlib import Path
 class Layout:
     """The files of one project, relative to `root` (default: the folder you stand in)."""
 
-    root: Path = field(default_factory=lambda: Path("."))
+    root: Path = field(default_factory=Path)
 
     @property
     def params(self) -> Path:

@@ -62,7 +62,11 @@ def folders(catalog: pd.DataFrame, params: LabelsParams) -> pd.Series:
     return _ones_and_zeros(hint == GOOD_HINT, hint.str.split(":").str[0] == BAD_HINT)
 
 
-RULES: dict[str, Callable[[pd.DataFrame, LabelsParams], pd.Series]] = {"extremes": extremes, "threshold": threshold, "folders": folders}
+RULES: dict[str, Callable[[pd.DataFrame, LabelsParams], pd.Series]] = {
+    "extremes": extremes,
+    "threshold": threshold,
+    "folders": folders,
+}
 
 
 def _ones_and_zeros(good: pd.Series, bad: pd.Series) -> pd.Series:
@@ -93,7 +97,11 @@ def label_photos(catalog: pd.DataFrame, params: LabelsParams) -> tuple[pd.DataFr
         }
     )
     labels = _one_row_per_photo(rows, params.rule)
-    left_out = {"quarantined": len(catalog) - len(known), "excluded_category": int(excluded.sum()), "too_few_votes": int((few_votes & ~excluded).sum())}
+    left_out = {
+        "quarantined": len(catalog) - len(known),
+        "excluded_category": int(excluded.sum()),
+        "too_few_votes": int((few_votes & ~excluded).sum()),
+    }
     left_out["middle_or_unrated"] = int(labels["good"].isna().sum())
     return labels, {reason: count for reason, count in left_out.items() if count}
 
@@ -101,9 +109,15 @@ def label_photos(catalog: pd.DataFrame, params: LabelsParams) -> tuple[pd.DataFr
 def _one_row_per_photo(rows: pd.DataFrame, rule: str) -> pd.DataFrame:
     """Merge the judgements of several catalog rows about one photo; votes are averaged by their number."""
     votes = rows["votes"].clip(lower=1)
-    weighted = rows.assign(star_sum=rows["stars"] * votes, mean_sum=rows["vote_mean"] * votes, voted=votes.where(rows["stars"].notna()))
+    weighted = rows.assign(
+        star_sum=rows["stars"] * votes, mean_sum=rows["vote_mean"] * votes, voted=votes.where(rows["stars"].notna())
+    )
     merged = weighted.groupby("photo_id", sort=True).agg(
-        good=("good", "max"), star_sum=("star_sum", "sum"), mean_sum=("mean_sum", "sum"), voted=("voted", "sum"), histogram=("histogram", "first")
+        good=("good", "max"),
+        star_sum=("star_sum", "sum"),
+        mean_sum=("mean_sum", "sum"),
+        voted=("voted", "sum"),
+        histogram=("histogram", "first"),
     )
     defects = rows.dropna(subset=["defect"]).groupby("photo_id")["defect"].agg(lambda names: sorted(set(names)))
     voted = merged["voted"].where(merged["voted"] > 0)
@@ -131,10 +145,14 @@ def _shares(histogram: Any) -> list[float] | None:
 def read_labels(layout: Layout) -> pd.DataFrame:
     """Read data/labels.parquet."""
     if not layout.labels.is_file():
-        raise MissingData(f"{layout.labels} does not exist.", next_step="Run `photoqual label` (or `dvc repro label`) first.")
+        raise MissingData(
+            f"{layout.labels} does not exist.", next_step="Run `photoqual label` (or `dvc repro label`) first."
+        )
     table = pq.read_table(layout.labels)
     if table.schema.names != SCHEMA.names:
-        raise DataError(f"{layout.labels} has other columns than this version writes.", next_step="Run `photoqual label` again.")
+        raise DataError(
+            f"{layout.labels} has other columns than this version writes.", next_step="Run `photoqual label` again."
+        )
     return table.to_pandas().astype({"good": "Int8"})
 
 
@@ -148,5 +166,9 @@ def label(layout: Layout, params: Params) -> dict[str, Any]:
             next_step="Check `labels` in params.yaml: folder sources want rule `folders`, voted ones `extremes` or `threshold`.",
         )
     with files.atomic(layout.labels) as temporary:
-        pq.write_table(pa.Table.from_pandas(labels, schema=SCHEMA, preserve_index=False).replace_schema_metadata(None), temporary, compression="zstd")
+        pq.write_table(
+            pa.Table.from_pandas(labels, schema=SCHEMA, preserve_index=False).replace_schema_metadata(None),
+            temporary,
+            compression="zstd",
+        )
     return {"rule": params.labels.rule, "good": good, "bad": bad, "left_out": left_out}

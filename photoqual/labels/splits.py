@@ -58,19 +58,27 @@ SPLITS_SCHEMA = pa.schema(
 def frozen_digest(frozen: pd.DataFrame) -> str:
     """Return the SHA-256, in hex, over the content of a frozen test set, whatever the order of its rows."""
     rows = frozen[_DIGESTED].sort_values("photo_id")
-    lines = ("\t".join("" if pd.isna(value) else str(value) for value in row) for row in rows.astype({"good": int}).itertuples(index=False))
+    lines = (
+        "\t".join("" if pd.isna(value) else str(value) for value in row)
+        for row in rows.astype({"good": int}).itertuples(index=False)
+    )
     return hashlib.sha256("\n".join(lines).encode()).hexdigest()
 
 
 def read_frozen(path: Path) -> pd.DataFrame:
     """Read a frozen test set and check its content against the digest it carries."""
     if not path.is_file():
-        raise MissingData(f"{path} does not exist.", next_step="Run `photoqual split` (or `dvc repro split`), or `dvc pull` it.")
+        raise MissingData(
+            f"{path} does not exist.", next_step="Run `photoqual split` (or `dvc repro split`), or `dvc pull` it."
+        )
     table = pq.read_table(path)
     frozen = table.to_pandas()
     stated = (table.schema.metadata or {}).get(b"digest", b"").decode()
     if stated != frozen_digest(frozen):
-        raise DataError(f"{path} does not match the digest it carries ({stated[:12] or 'none'}): it was changed after it was frozen.", next_step="Restore it with `dvc checkout data/frozen_test.parquet`.")
+        raise DataError(
+            f"{path} does not match the digest it carries ({stated[:12] or 'none'}): it was changed after it was frozen.",
+            next_step="Restore it with `dvc checkout data/frozen_test.parquet`.",
+        )
     return frozen
 
 
@@ -95,7 +103,9 @@ def draw_test(photos: pd.DataFrame, units: np.ndarray, params: SplitParams) -> n
     return np.isin(units, _draw(photos, units, params.test, f"test:{params.seed}"))
 
 
-def assign(photos: pd.DataFrame, units: np.ndarray, in_test: np.ndarray, frozen: pd.DataFrame, params: SplitParams) -> np.ndarray:
+def assign(
+    photos: pd.DataFrame, units: np.ndarray, in_test: np.ndarray, frozen: pd.DataFrame, params: SplitParams
+) -> np.ndarray:
     """Return the split of each of `photos`, given who is in the frozen test set (`in_test`).
 
     `units` were formed over `photos` and `frozen` together, in this order.
@@ -140,8 +150,23 @@ def split(layout: Layout, params: Params) -> dict[str, Any]:
     """Run the split stage: labels + catalog → splits, and the frozen test set when there is none yet."""
     catalog = catalogs.usable(catalogs.read_catalog(layout.catalog))
     labels = read_labels(layout).dropna(subset=["good"])
-    columns = ["photo_id", "group", "phash", "source", "category", "uploaded_at", "original_width", "original_height", "shard", "row"]
-    photos = labels[["photo_id", "good", "stars", "weight"]].merge(catalog[columns], on="photo_id", how="inner").sort_values("photo_id", ignore_index=True)
+    columns = [
+        "photo_id",
+        "group",
+        "phash",
+        "source",
+        "category",
+        "uploaded_at",
+        "original_width",
+        "original_height",
+        "shard",
+        "row",
+    ]
+    photos = (
+        labels[["photo_id", "good", "stars", "weight"]]
+        .merge(catalog[columns], on="photo_id", how="inner")
+        .sort_values("photo_id", ignore_index=True)
+    )
     photos = photos.rename(columns={"original_width": "width", "original_height": "height"})
     made_now = not layout.frozen_test.is_file()
     if made_now:

@@ -16,5 +16,7 @@ def disagreement(folder: Path, photos: Sequence[np.ndarray]) -> float:
     """
     model = load_keras(folder / KERAS)
     ours = Scorer.load(folder).score(photos)
-    theirs = np.array([float(np.asarray(model(photo[None].astype(np.float32), training=False)).reshape(())) for photo in photos])
+    theirs = np.array(
+        [float(np.asarray(model(photo[None].astype(np.float32), training=False)).reshape(())) for photo in photos]
+    )
     return float(np.abs(ours - theirs).max(initial=0.0))

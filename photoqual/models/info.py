@@ -29,6 +29,7 @@ class ModelInfo(Strict):
     sure_margin: float | None
     """A rating is sure when its score is at least this far from the threshold; None: validation could not tell."""
     parameters: int
+    """Trained parameters."""
     train_photos: int
     validation_photos: int
     best_epoch: int
@@ -43,9 +44,15 @@ def read_info(folder: Path) -> ModelInfo:
     try:
         return ModelInfo.model_validate_json((folder / INFO).read_bytes())
     except FileNotFoundError:
-        raise ModelError(f"{folder} is not a model folder: it has no {INFO}.", next_step="Train one with `photoqual train` (or `dvc repro`).") from None
+        raise ModelError(
+            f"{folder} is not a model folder: it has no {INFO}.",
+            next_step="Train one with `photoqual train` (or `dvc repro`).",
+        ) from None
     except ValidationError as error:
-        raise ModelError(f"{folder / INFO} is not of this version: {error.error_count()} problem(s), first at {error.errors()[0]['loc']}.", next_step="Train the model again.") from None
+        raise ModelError(
+            f"{folder / INFO} is not of this version: {error.error_count()} problem(s), first at {error.errors()[0]['loc']}.",
+            next_step="Train the model again.",
+        ) from None
 
 
 def write_info(folder: Path, info: ModelInfo) -> None:

@@ -30,7 +30,10 @@ def load_keras(path: Path) -> "keras.Model":
     try:
         return keras.saving.load_model(path, compile=False, safe_mode=True)
     except Exception as error:  # Keras raises ValueError, KeyError, OSError, zipfile errors, …
-        raise ModelError(f"{path} cannot be loaded safely: {error}.", next_step="Only load model files that photoqual wrote; train the model again.") from None
+        raise ModelError(
+            f"{path} cannot be loaded safely: {error}.",
+            next_step="Only load model files that photoqual wrote; train the model again.",
+        ) from None
 
 
 def save_keras_and_onnx(model: "keras.Model", folder: Path) -> None:

@@ -54,9 +54,13 @@ def read_catalog(path: Path) -> pd.DataFrame:
     try:
         table = pq.read_table(path)
     except FileNotFoundError:
-        raise MissingData(f"{path} does not exist.", next_step="Run `photoqual refresh` (or `dvc repro`) first.") from None
+        raise MissingData(
+            f"{path} does not exist.", next_step="Run `photoqual refresh` (or `dvc repro`) first."
+        ) from None
     if table.schema.names != SCHEMA.names:
-        raise DataError(f"{path} has other columns than this version writes.", next_step="Run `photoqual refresh` to rewrite it.")
+        raise DataError(
+            f"{path} has other columns than this version writes.", next_step="Run `photoqual refresh` to rewrite it."
+        )
     return table.to_pandas(types_mapper=pd.ArrowDtype)
 
 

@@ -36,7 +36,9 @@ class WorkingCopy:
     image: Image.Image
 
 
-def open_photo(data: bytes, limits: PhotosParams, *, max_side: int | None = None) -> tuple[Image.Image, tuple[int, int]]:
+def open_photo(
+    data: bytes, limits: PhotosParams, *, max_side: int | None = None
+) -> tuple[Image.Image, tuple[int, int]]:
     """Decode `data` to an upright sRGB image whose long side is at most `max_side` (default `limits.max_side`).
 
     Return it with the upright size of the original. Raise UnreadablePhoto with one of the reasons `empty`,
@@ -46,14 +48,19 @@ def open_photo(data: bytes, limits: PhotosParams, *, max_side: int | None = None
     if not data:
         raise UnreadablePhoto("empty", "The file is empty.")
     if len(data) > limits.max_megabytes * 1e6:
-        raise UnreadablePhoto("too_many_bytes", f"{len(data) / 1e6:.1f} MB is over photos.max_megabytes = {limits.max_megabytes:g}.")
+        raise UnreadablePhoto(
+            "too_many_bytes", f"{len(data) / 1e6:.1f} MB is over photos.max_megabytes = {limits.max_megabytes:g}."
+        )
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         try:
             with Image.open(io.BytesIO(data), formats=FORMATS) as opened:
                 width, height = opened.size
                 if width * height > limits.max_megapixels * 1e6:
-                    raise UnreadablePhoto("too_many_pixels", f"{width}×{height} is over photos.max_megapixels = {limits.max_megapixels:g}.")
+                    raise UnreadablePhoto(
+                        "too_many_pixels",
+                        f"{width}×{height} is over photos.max_megapixels = {limits.max_megapixels:g}.",
+                    )
                 turned = opened.getexif().get(0x0112, 1) in (5, 6, 7, 8)
                 image = _decode(opened, max_side)
         except UnreadablePhoto:

@@ -61,7 +61,9 @@ def next_shard(photos: Path, source: str, now: datetime) -> str:
 def write_shard(path: Path, rows: list[dict[str, Any]]) -> None:
     """Write `rows` (dicts with the columns of SCHEMA) as the shard `path`, whole or not at all."""
     with files.atomic(path) as temporary:
-        pq.write_table(pa.Table.from_pylist(rows, schema=SCHEMA), temporary, compression="none", row_group_size=ROW_GROUP)
+        pq.write_table(
+            pa.Table.from_pylist(rows, schema=SCHEMA), temporary, compression="none", row_group_size=ROW_GROUP
+        )
 
 
 def orphans(photos: Path, catalog: pd.DataFrame) -> list[Path]:
@@ -91,9 +93,14 @@ def read_photos(photos: Path, rows: pd.DataFrame) -> Iterator[tuple[str, bytes]]
                     for place in inside:
                         found = table["photo_id"][place - start].as_py()
                         if found != places[place]:
-                            raise MissingData(f"Row {place} of {path} holds photo {found[:12]}, the catalog says {places[place][:12]}.", next_step="Run `dvc checkout` to bring both to one revision.")
+                            raise MissingData(
+                                f"Row {place} of {path} holds photo {found[:12]}, the catalog says {places[place][:12]}.",
+                                next_step="Run `dvc checkout` to bring both to one revision.",
+                            )
                         yield found, table["image"][place - start].as_py()["bytes"]
                 start += size
         missing = [place for place in places if place >= start]
         if missing:
-            raise MissingData(f"Shard {path} has {start} rows, the catalog names row {missing[0]}.", next_step="Run `dvc checkout`.")
+            raise MissingData(
+                f"Shard {path} has {start} rows, the catalog names row {missing[0]}.", next_step="Run `dvc checkout`."
+            )

@@ -4,9 +4,9 @@ Photos are decoded once, in parallel, into one memory-mapped file per shape, so 
 number and no padding ever reaches a global pooling layer.
 """
 
+from collections import deque
 from collections.abc import Iterator
 from concurrent.futures import Executor, Future, ThreadPoolExecutor
-from collections import deque
 from pathlib import Path
 
 import numpy as np
@@ -22,7 +22,12 @@ _AHEAD = 64
 class DecodedPhotos:
     """Pixels and labels of one split. `good[i]` is the label of photo i; `batch(indices)` its pixels as float32."""
 
-    def __init__(self, rows: pd.DataFrame, files: dict[tuple[int, int], np.memmap], places: dict[str, tuple[tuple[int, int], int]]) -> None:
+    def __init__(
+        self,
+        rows: pd.DataFrame,
+        files: dict[tuple[int, int], np.memmap],
+        places: dict[str, tuple[tuple[int, int], int]],
+    ) -> None:
         self.photo_ids = rows["photo_id"].astype(str).tolist()
         self.good = rows["good"].to_numpy(dtype=np.int8)
         self.weight = rows["weight"].to_numpy(dtype=np.float32)
@@ -85,10 +90,16 @@ def epoch_order(good: np.ndarray, oversample: bool, draw: np.random.Generator) -
     return draw.permutation(order)
 
 
-def batches(order: np.ndarray, shapes: list[tuple[int, int]], batch_size: int, draw: np.random.Generator) -> list[np.ndarray]:
+def batches(
+    order: np.ndarray, shapes: list[tuple[int, int]], batch_size: int, draw: np.random.Generator
+) -> list[np.ndarray]:
     """Cut `order` into batches whose photos all have one shape, and return these in random order."""
     by_shape: dict[tuple[int, int], list[int]] = {}
     for index in order:
         by_shape.setdefault(shapes[int(index)], []).append(int(index))
-    cut = [np.array(same[start : start + batch_size]) for same in by_shape.values() for start in range(0, len(same), batch_size)]
+    cut = [
+        np.array(same[start : start + batch_size])
+        for same in by_shape.values()
+        for start in range(0, len(same), batch_size)
+    ]
     return [cut[place] for place in draw.permutation(len(cut))]

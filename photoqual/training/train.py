@@ -46,7 +46,10 @@ def train(layout: Layout, params: Params) -> dict[str, Any]:
     training, validating = rows[rows["split"] == TRAIN], rows[rows["split"] == VALIDATION]
     for name, part in ((TRAIN, training), (VALIDATION, validating)):
         if part["good"].nunique() < 2:
-            raise TooFewPhotos(f"Split `{name}` has {len(part)} photos of one class only.", next_step="Run `photoqual split` again on data with both classes.")
+            raise TooFewPhotos(
+                f"Split `{name}` has {len(part)} photos of one class only.",
+                next_step="Run `photoqual split` again on data with both classes.",
+            )
     assert_no_leak(pd.concat([training, validating]), read_frozen(layout.frozen_test), params.split.near_duplicate_bits)
 
     keras = quiet_keras()
@@ -69,7 +72,7 @@ def train(layout: Layout, params: Params) -> dict[str, Any]:
             image_width=params.model.image_width,
             threshold=THRESHOLD,
             sure_margin=calibrate.sure_margin(validation_set.good, scores, THRESHOLD),
-            parameters=int(model.count_params()),
+            parameters=int(sum(np.prod(weight.shape) for weight in model.trainable_weights)),
             train_photos=len(train_set),
             validation_photos=len(validation_set),
             best_epoch=best.epoch,
@@ -78,8 +81,16 @@ def train(layout: Layout, params: Params) -> dict[str, Any]:
             good_ranges=_good_ranges(train_set),
         )
         samples = [validation_set.pixels(index) for index in range(min(_AGREEMENT_PHOTOS, len(validation_set)))]
-        apart = _write_folder(layout.challenger, model, info, losses, epochs, pd.concat([training, validating])["photo_id"], samples)
-    log.info("Trained %s: best validation AUC %.4f in epoch %d of %d", info.kind, best.validation_auc, best.epoch, len(epochs))
+        apart = _write_folder(
+            layout.challenger, model, info, losses, epochs, pd.concat([training, validating])["photo_id"], samples
+        )
+    log.info(
+        "Trained %s: best validation AUC %.4f in epoch %d of %d",
+        info.kind,
+        best.validation_auc,
+        best.epoch,
+        len(epochs),
+    )
     return {
         "kind": info.kind,
         "parameters": info.parameters,
@@ -92,7 +103,9 @@ def train(layout: Layout, params: Params) -> dict[str, Any]:
     }
 
 
-def _fit(model: Any, train_set: DecodedPhotos, validation_set: DecodedPhotos, params: TrainParams) -> tuple[list[float], list[Epoch]]:
+def _fit(
+    model: Any, train_set: DecodedPhotos, validation_set: DecodedPhotos, params: TrainParams
+) -> tuple[list[float], list[Epoch]]:
     """Train until `params.epochs` or out of patience; leave the best weights in `model`."""
     draw = np.random.default_rng(params.seed)
     losses: list[float] = []
@@ -107,7 +120,11 @@ def _fit(model: Any, train_set: DecodedPhotos, validation_set: DecodedPhotos, pa
             if params.flip and draw.random() < 0.5:
                 pixels = pixels[:, :, ::-1]
             model.reset_metrics()  # train_on_batch returns the mean since the last reset
-            loss = float(model.train_on_batch(pixels, train_set.good[indices, None].astype(np.float32), sample_weight=train_set.weight[indices]))
+            loss = float(
+                model.train_on_batch(
+                    pixels, train_set.good[indices, None].astype(np.float32), sample_weight=train_set.weight[indices]
+                )
+            )
             if not np.isfinite(loss):
                 raise TrainingError(
                     f"The loss became {loss} in epoch {number}, batch {len(losses) - first + 1}.",
@@ -117,9 +134,23 @@ def _fit(model: Any, train_set: DecodedPhotos, validation_set: DecodedPhotos, pa
             losses.append(loss)
         scores = predict(model, validation_set)
         auc, validation_loss = _auc(validation_set.good, scores), _log_loss(validation_set.good, scores)
-        epoch = Epoch(number, float(np.mean(losses[first:])), float(moving_average(losses)[-1]), validation_loss, auc, round(time.monotonic() - started, 2))
+        epoch = Epoch(
+            number,
+            float(np.mean(losses[first:])),
+            float(moving_average(losses)[-1]),
+            validation_loss,
+            auc,
+            round(time.monotonic() - started, 2),
+        )
         epochs.append(epoch)
-        log.info("Epoch %d: loss %.4f, validation loss %.4f, validation AUC %.4f, %.1f s", number, epoch.loss, validation_loss, auc, epoch.seconds)
+        log.info(
+            "Epoch %d: loss %.4f, validation loss %.4f, validation AUC %.4f, %.1f s",
+            number,
+            epoch.loss,
+            validation_loss,
+            auc,
+            epoch.seconds,
+        )
         if auc > best_auc:
             best_auc, best_weights = auc, model.get_weights()
         if number - max(epochs, key=lambda past: past.validation_auc).epoch >= params.patience:
@@ -155,7 +186,15 @@ def _good_ranges(photos: DecodedPhotos) -> dict[str, tuple[float, float]]:
     return {name: (float(measured[name].quantile(0.05)), float(measured[name].quantile(0.95))) for name in NAMES}
 
 
-def _write_folder(folder: Path, model: Any, info: ModelInfo, losses: list[float], epochs: list[Epoch], photo_ids: pd.Series, samples: list[np.ndarray]) -> float:
+def _write_folder(
+    folder: Path,
+    model: Any,
+    info: ModelInfo,
+    losses: list[float],
+    epochs: list[Epoch],
+    photo_ids: pd.Series,
+    samples: list[np.ndarray],
+) -> float:
     """Write the model folder beside its place, check that Keras and ONNX agree, then rename it into place."""
     making = folder.with_name(f".{folder.name}.tmp")
     shutil.rmtree(making, ignore_errors=True)
@@ -166,7 +205,10 @@ def _write_folder(folder: Path, model: Any, info: ModelInfo, losses: list[float]
     pd.DataFrame({"photo_id": sorted(photo_ids)}).to_parquet(making / TRAINED_ON, index=False)
     apart = disagreement(making, samples)
     if not apart <= AGREEMENT:
-        raise ModelError(f"Keras and ONNX scores differ by {apart:.2g}, more than {AGREEMENT:g}.", next_step="Report it with the model kind and the versions of keras and tf2onnx.")
+        raise ModelError(
+            f"Keras and ONNX scores differ by {apart:.2g}, more than {AGREEMENT:g}.",
+            next_step="Report it with the model kind and the versions of keras and tf2onnx.",
+        )
     shutil.rmtree(folder, ignore_errors=True)
     making.rename(folder)
     return apart
@@ -174,7 +216,9 @@ def _write_folder(folder: Path, model: Any, info: ModelInfo, losses: list[float]
 
 def _read_splits(layout: Layout) -> pd.DataFrame:
     if not layout.splits.is_file():
-        raise MissingData(f"{layout.splits} does not exist.", next_step="Run `photoqual split` (or `dvc repro split`) first.")
+        raise MissingData(
+            f"{layout.splits} does not exist.", next_step="Run `photoqual split` (or `dvc repro split`) first."
+        )
     return pq.read_table(layout.splits).to_pandas()
 
 

@@ -1,0 +1,54 @@
+# The one task runner: people, hooks and CI call the same recipes. `make` lists them.
+# Needs Python 3.11 (or 3.12, 3.13), git and make; everything else is installed into .venv.
+PYTHON ?= $(shell for p in python3.11 python3.12 python3.13 python3; do command -v $$p >/dev/null && $$p -c 'import sys; sys.exit(not (3,11) <= sys.version_info[:2] <= (3,13))' && echo $$p && break; done)
+BIN := .venv/bin
+UV_VERSION := 0.13.9
+EXTRAS := --extra harvest --extra pipeline --extra train-cpu --extra registry --extra airflow --extra demo
+INSTALLED := .venv/.installed
+export PATH := $(CURDIR)/$(BIN):$(PATH)
+
+.DEFAULT_GOAL := help
+.PHONY: help install demo up repro test test-quick lint format bench clean
+
+help: ## List the recipes
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | awk -F'\t' '{printf "  make %-12s %s\n", $$1, $$2}'
+
+install: $(INSTALLED) ## Install everything into .venv, as locked
+
+$(INSTALLED): pyproject.toml uv.lock
+	@test -n "$(PYTHON)" || { echo "photoqual needs Python 3.11, 3.12 or 3.13; none was found."; exit 1; }
+	@test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	@test -x $(BIN)/uv || $(BIN)/python -m pip install --quiet --disable-pip-version-check uv==$(UV_VERSION)
+	$(BIN)/uv sync --quiet --locked --python $(BIN)/python $(EXTRAS)
+	@touch $@
+
+demo: install ## The whole platform on demo photographs: refresh, validate, train, judge, promote (about 5 minutes)
+	$(BIN)/python -m photoqual.embedded demo
+
+up: install ## Start the Airflow and MLflow UIs over the demo's workspace, until Ctrl-C
+	$(BIN)/python -m photoqual.embedded up
+
+repro: install ## Run the pipeline in this folder: dvc repro
+	$(BIN)/dvc repro
+
+test: install ## All tests
+	$(BIN)/python -m pytest
+
+test-quick: install ## The tests that start no server and train no model
+	$(BIN)/python -m pytest tests/code tests/data
+
+lint: install ## Format check, linters, type checker, layers
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+format: install ## Format the code and mend what the linter can
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+bench: install ## Train on real labelled photos and compare with published figures (needs PHOTOQUAL_BENCH_DATA)
+	$(BIN)/python -m benchmarks.real_data
+
+clean: ## Remove the demo's workspace, caches and the environment
+	rm -rf .demo .venv .mypy_cache .pytest_cache .ruff_cache .import_linter_cache

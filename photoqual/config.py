@@ -48,10 +48,15 @@ class Selectors(Strict):
 
 
 class GallerySource(Strict):
-    """A web site with a page per photo: schema.org AggregateRating by default, or CSS selectors."""
+    """A web site with a page per photo: schema.org AggregateRating by default, or CSS selectors.
+
+    Only the hosts of `start` are fetched from, and those of `image_hosts` (`host` or `host:port`). `group` is
+    `photo` (each alone), `category`, `day` (of the upload), or a CSS selector of the group's name on the photo's page.
+    """
 
     kind: Literal["gallery"] = "gallery"
     start: Annotated[list[str], Field(min_length=1)]
+    image_hosts: list[str] = []
     photo_links: str = "a.photo::attr(href)"
     next_links: str = "a[rel=next]::attr(href)"
     rating_scale: tuple[float, float] = (1.0, 5.0)
@@ -61,13 +66,20 @@ class GallerySource(Strict):
 
 
 class FoldersSource(Strict):
-    """Photos in folders; the folder is the label. `good`/`bad` pick two of them, else each folder is a class."""
+    """Photos in folders; the folder is the label. Without `bad`, each folder that is not good is a class of its own.
+
+    The group is what `group_pattern` finds in the photo's path (its first group, or the whole match), or what the
+    table `groups_csv` gives in column `groups_group` for the file name or path in column `groups_image`.
+    """
 
     kind: Literal["folders"] = "folders"
     path: str
     good: list[str] = ["good"]
     bad: list[str] | None = None
     group_pattern: str | None = None
+    groups_csv: str | None = None
+    groups_image: str = "filename"
+    groups_group: str = "group"
 
 
 class VotesSource(Strict):

@@ -50,7 +50,7 @@ def precision_recall(path: Path, recalls: np.ndarray, precisions: np.ndarray, go
     axes.axhline(good_share, linestyle=":", color="0.5", label="chance")
     axes.step(recalls, precisions, where="post", color=GOOD, linewidth=2.2, label="challenger")
     axes.set(xlabel="recall: good photos found (share)", ylabel="precision: found photos that are good", xlim=(-0.01, 1.01), ylim=(-0.01, 1.03))
-    axes.legend(loc="lower left")
+    axes.legend(loc="best")
     _save(figure, path)
 
 

@@ -93,7 +93,7 @@ def label_photos(catalog: pd.DataFrame, params: LabelsParams) -> tuple[pd.DataFr
             "vote_mean": kept["votes_mean"].astype(float),
             "votes": kept["votes_count"].fillna(0).astype(int),
             "histogram": kept["votes_histogram"],
-            "defect": hints.where(hints.str.startswith(BAD_HINT + ":")).str.split(":").str[1],
+            "defect": hints.str.removeprefix(BAD_HINT + ":").where(hints.str.startswith(BAD_HINT + ":")),
         }
     )
     labels = _one_row_per_photo(rows, params.rule)

@@ -10,7 +10,7 @@ import warnings
 from dataclasses import dataclass
 
 import numpy as np
-from PIL import Image, ImageCms, ImageOps
+from PIL import Image, ImageCms, ImageOps, UnidentifiedImageError
 
 from photoqual.config import PhotosParams
 from photoqual.errors import UnreadablePhoto
@@ -65,7 +65,7 @@ def open_photo(
                 image = _decode(opened, max_side)
         except UnreadablePhoto:
             raise
-        except Image.UnidentifiedImageError:
+        except UnidentifiedImageError:
             raise UnreadablePhoto("not_an_image", "No decoder knows this file as an image.") from None
         except Image.DecompressionBombError as error:
             raise UnreadablePhoto("too_many_pixels", str(error)) from None

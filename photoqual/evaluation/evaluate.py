@@ -28,7 +28,15 @@ log = logging.getLogger(__name__)
 
 DIGEST, MODEL_DIGEST = "frozen_test_digest", "model_digest"
 """Keys in the metadata of predictions.parquet: which frozen set, and which model (see model_digest), it is of."""
-_SCHEMA = pa.schema([("photo_id", pa.string()), ("good", pa.int8()), ("score", pa.float64()), ("label", pa.string()), ("group", pa.string())])
+_SCHEMA = pa.schema(
+    [
+        ("photo_id", pa.string()),
+        ("good", pa.int8()),
+        ("score", pa.float64()),
+        ("label", pa.string()),
+        ("group", pa.string()),
+    ]
+)
 
 
 def evaluate(layout: Layout, params: Params) -> dict[str, Any]:
@@ -72,7 +80,9 @@ def predicted(frozen: pd.DataFrame, scores: np.ndarray, info: ModelInfo) -> pd.D
 def read_predictions(path: Path) -> tuple[pd.DataFrame, dict[str, str]]:
     """Return predictions.parquet and its metadata (DIGEST, MODEL_DIGEST)."""
     if not path.is_file():
-        raise MissingData(f"{path} does not exist.", next_step="Run `photoqual evaluate` (or `dvc repro evaluate`) first.")
+        raise MissingData(
+            f"{path} does not exist.", next_step="Run `photoqual evaluate` (or `dvc repro evaluate`) first."
+        )
     table = pq.read_table(path)
     metadata = {key.decode(): value.decode() for key, value in (table.schema.metadata or {}).items()}
     if table.schema.names != _SCHEMA.names or not {DIGEST, MODEL_DIGEST} <= set(metadata):
@@ -83,12 +93,16 @@ def read_predictions(path: Path) -> tuple[pd.DataFrame, dict[str, str]]:
 def _write_predictions(path: Path, rows: pd.DataFrame, digest: str, model: str) -> None:
     table = pa.Table.from_pandas(rows, schema=_SCHEMA, preserve_index=False)
     with files.atomic(path) as temporary:
-        pq.write_table(table.replace_schema_metadata({DIGEST: digest, MODEL_DIGEST: model}), temporary, compression="zstd")
+        pq.write_table(
+            table.replace_schema_metadata({DIGEST: digest, MODEL_DIGEST: model}), temporary, compression="zstd"
+        )
 
 
 def _write_curves(folder: Path, good: np.ndarray, scores: np.ndarray) -> None:
     false_positives, true_positives, thresholds = metrics.roc_points(good, scores)
-    roc = pd.DataFrame({"false_positive_rate": false_positives, "true_positive_rate": true_positives, "threshold": thresholds})
+    roc = pd.DataFrame(
+        {"false_positive_rate": false_positives, "true_positive_rate": true_positives, "threshold": thresholds}
+    )
     recalls, precisions, thresholds = metrics.precision_recall_points(good, scores)
     precision_recall = pd.DataFrame({"recall": recalls, "precision": precisions, "threshold": thresholds})
     for name, curve in (("roc.csv", roc), ("precision_recall.csv", precision_recall)):
@@ -108,10 +122,19 @@ class _Histograms:
         name = "good" if self._good[photo_id] == 1 else "bad"
         self.photos[name] += 1
         for channel in range(3):
-            self.sums[name][channel] += np.bincount(pixels[..., channel].ravel(), minlength=256) / pixels[..., channel].size
+            self.sums[name][channel] += (
+                np.bincount(pixels[..., channel].ravel(), minlength=256) / pixels[..., channel].size
+            )
 
 
-def _write_plots(layout: Layout, params: Params, predictions: pd.DataFrame, histograms: _Histograms, found: dict[str, Any], info: ModelInfo) -> None:
+def _write_plots(
+    layout: Layout,
+    params: Params,
+    predictions: pd.DataFrame,
+    histograms: _Histograms,
+    found: dict[str, Any],
+    info: ModelInfo,
+) -> None:
     """Draw all pictures into a folder beside plots/, then put it in its place."""
     good, scores = predictions["good"].to_numpy(), predictions["score"].to_numpy()
     folder = layout.evaluation / "plots"
@@ -119,7 +142,14 @@ def _write_plots(layout: Layout, params: Params, predictions: pd.DataFrame, hist
     shutil.rmtree(making, ignore_errors=True)
     making.mkdir(parents=True)
     false_positives, true_positives, _ = metrics.roc_points(good, scores)
-    plots.roc(making / "roc.png", (false_positives, true_positives), found["auc"], (found["auc_low"], found["auc_high"]), params.evaluate.confidence, len(good))
+    plots.roc(
+        making / "roc.png",
+        (false_positives, true_positives),
+        found["auc"],
+        (found["auc_low"], found["auc_high"]),
+        params.evaluate.confidence,
+        len(good),
+    )
     recalls, precisions, _ = metrics.precision_recall_points(good, scores)
     plots.precision_recall(making / "precision_recall.png", recalls, precisions, float(good.mean()), len(good))
     plots.confusion(making / "confusion.png", metrics.confusion(good, scores >= info.threshold), info.threshold)
@@ -132,10 +162,19 @@ def _write_plots(layout: Layout, params: Params, predictions: pd.DataFrame, hist
 
 def _draw_grids(layout: Layout, folder: Path, predictions: pd.DataFrame, count: int) -> None:
     frozen = read_frozen(layout.frozen_test)[["photo_id", "shard", "row"]]
-    ranked = predictions.merge(frozen, on="photo_id").sort_values(["score", "photo_id"], ascending=[False, True], ignore_index=True)
+    ranked = predictions.merge(frozen, on="photo_id").sort_values(
+        ["score", "photo_id"], ascending=[False, True], ignore_index=True
+    )
     best, worst = ranked.head(count), ranked.tail(count).iloc[::-1]
     jpegs = dict(read_photos(layout.photos, pd.concat([best, worst]).drop_duplicates("photo_id")))
     for name, rows in (("best", best), ("worst", worst)):
-        shown = [plots.Shown(jpegs[row.photo_id], row.score, "good" if row.good == 1 else "bad", row.label) for row in rows.itertuples()]
+        shown = [
+            plots.Shown(jpegs[row.photo_id], row.score, "good" if row.good == 1 else "bad", row.label)
+            for row in rows.itertuples()
+        ]
         wrong = sum(photo.truth != photo.label for photo in shown)
-        plots.grid(folder / f"grid_{name}.png", shown, f"The {len(shown)} {name}-rated of {len(ranked)} frozen photos\n{wrong} labelled wrongly (red)")
+        plots.grid(
+            folder / f"grid_{name}.png",
+            shown,
+            f"The {len(shown)} {name}-rated of {len(ranked)} frozen photos\n{wrong} labelled wrongly (red)",
+        )

@@ -35,16 +35,27 @@ def checked(good: ArrayLike, *scores: ArrayLike) -> tuple[np.ndarray, np.ndarray
     rows = [np.asarray(row, dtype=float) for row in scores]
     if truth.ndim != 1 or any(row.shape != truth.shape for row in rows):
         shapes = ", ".join(str(row.shape) for row in rows)
-        raise DataError(f"Labels have shape {truth.shape}, scores {shapes}; expected one of each per photo.", next_step="Score the same photos that the labels are of.")
+        raise DataError(
+            f"Labels have shape {truth.shape}, scores {shapes}; expected one of each per photo.",
+            next_step="Score the same photos that the labels are of.",
+        )
     if not np.isin(truth, (0, 1)).all():
-        raise DataError("A label is neither 1 (good) nor 0 (bad).", next_step="Leave out photos without a label before judging.")
+        raise DataError(
+            "A label is neither 1 (good) nor 0 (bad).", next_step="Leave out photos without a label before judging."
+        )
     count = int(truth.sum())
     if count == 0 or count == len(truth):
-        raise DataError(f"{len(truth)} photos, {count} of them good: one class only cannot be judged.", next_step="Judge on photos of both classes; see the label rule in params.yaml.")
+        raise DataError(
+            f"{len(truth)} photos, {count} of them good: one class only cannot be judged.",
+            next_step="Judge on photos of both classes; see the label rule in params.yaml.",
+        )
     stacked = np.stack(rows) if rows else np.empty((0, len(truth)))
     if not np.isfinite(stacked).all():
         bad = int((~np.isfinite(stacked)).any(axis=0).sum())
-        raise DataError(f"{bad} of {len(truth)} photos have a score that is not a number.", next_step="Train the model again; a lower learning rate avoids this.")
+        raise DataError(
+            f"{bad} of {len(truth)} photos have a score that is not a number.",
+            next_step="Train the model again; a lower learning rate avoids this.",
+        )
     return truth.astype(bool), stacked
 
 
@@ -60,7 +71,9 @@ def confusion(good: ArrayLike, labelled_good: ArrayLike) -> Confusion:
     """Count truth against label; both are (n,) of booleans or 0 and 1."""
     truth, rows = checked(good, labelled_good)
     said = rows[0] > 0
-    return Confusion(int((truth & said).sum()), int((~truth & said).sum()), int((~truth & ~said).sum()), int((truth & ~said).sum()))
+    return Confusion(
+        int((truth & said).sum()), int((~truth & said).sum()), int((~truth & ~said).sum()), int((truth & ~said).sum())
+    )
 
 
 def ratio(part: int, whole: int) -> float:

@@ -34,22 +34,45 @@ class Shown:
     label: str
 
 
-def roc(path: Path, rates: tuple[np.ndarray, np.ndarray], auc: float, interval: tuple[float, float], confidence: float, photos: int) -> None:
+def roc(
+    path: Path,
+    rates: tuple[np.ndarray, np.ndarray],
+    auc: float,
+    interval: tuple[float, float],
+    confidence: float,
+    photos: int,
+) -> None:
     """Draw the ROC curve, (false positive rates, true positive rates), with the AUC and its interval in the title."""
-    figure, axes = _figure(f"ROC on {photos} frozen photos\nAUC {auc:.3f}, {confidence:.0%} interval {interval[0]:.3f} to {interval[1]:.3f}", (5.4, 5.4))
+    figure, axes = _figure(
+        f"ROC on {photos} frozen photos\nAUC {auc:.3f}, {confidence:.0%} interval {interval[0]:.3f} to {interval[1]:.3f}",
+        (5.4, 5.4),
+    )
     axes.plot([0, 1], [0, 1], ":", color="0.5", label="chance")
     axes.plot(*rates, color=GOOD, linewidth=2.2, label="challenger")
-    axes.set(xlabel="bad photos labelled good (share)", ylabel="good photos labelled good (share)", xlim=(-0.01, 1.01), ylim=(-0.01, 1.01), aspect="equal")
+    axes.set(
+        xlabel="bad photos labelled good (share)",
+        ylabel="good photos labelled good (share)",
+        xlim=(-0.01, 1.01),
+        ylim=(-0.01, 1.01),
+        aspect="equal",
+    )
     axes.legend(loc="lower right")
     _save(figure, path)
 
 
 def precision_recall(path: Path, recalls: np.ndarray, precisions: np.ndarray, good_share: float, photos: int) -> None:
     """Draw precision of the good class over its recall, with the share of good photos as the line of chance."""
-    figure, axes = _figure(f"Precision and recall of good photos\n{photos} frozen photos, {good_share:.0%} of them good", (5.4, 5.0))
+    figure, axes = _figure(
+        f"Precision and recall of good photos\n{photos} frozen photos, {good_share:.0%} of them good", (5.4, 5.0)
+    )
     axes.axhline(good_share, linestyle=":", color="0.5", label="chance")
     axes.step(recalls, precisions, where="post", color=GOOD, linewidth=2.2, label="challenger")
-    axes.set(xlabel="recall: good photos found (share)", ylabel="precision: found photos that are good", xlim=(-0.01, 1.01), ylim=(-0.01, 1.03))
+    axes.set(
+        xlabel="recall: good photos found (share)",
+        ylabel="precision: found photos that are good",
+        xlim=(-0.01, 1.01),
+        ylim=(-0.01, 1.03),
+    )
     axes.legend(loc="best")
     _save(figure, path)
 
@@ -59,11 +82,21 @@ def confusion(path: Path, counts: Confusion, threshold: float) -> None:
     table = np.array([[counts.true_good, counts.false_bad], [counts.false_good, counts.true_bad]])
     shares = table / table.sum(axis=1, keepdims=True)
     right = counts.true_good + counts.true_bad
-    figure, axes = _figure(f"{right} of {table.sum()} frozen photos labelled right\n(good from score {threshold:.2f} on)", (5.0, 4.6))
+    figure, axes = _figure(
+        f"{right} of {table.sum()} frozen photos labelled right\n(good from score {threshold:.2f} on)", (5.0, 4.6)
+    )
     axes.imshow(shares, cmap="Blues", vmin=0, vmax=1)
     for (row, column), count in np.ndenumerate(table):
         text = f"{count}\n{shares[row, column]:.0%}"
-        axes.text(column, row, text, ha="center", va="center", fontsize=15, color="white" if shares[row, column] > 0.55 else "black")
+        axes.text(
+            column,
+            row,
+            text,
+            ha="center",
+            va="center",
+            fontsize=15,
+            color="white" if shares[row, column] > 0.55 else "black",
+        )
     axes.set_xticks([0, 1], ["labelled good", "labelled bad"])
     axes.set_yticks([0, 1], ["truly\ngood", "truly\nbad"])
     axes.tick_params(length=0)
@@ -74,10 +107,21 @@ def score_distributions(path: Path, good: np.ndarray, scores: np.ndarray, thresh
     """Draw the scores of good against bad photos as histograms of equal area."""
     truth = good.astype(bool)
     figure, axes = _figure(f"Scores of {int(truth.sum())} good and {int((~truth).sum())} bad frozen photos", (6.0, 4.2))
-    bins = np.linspace(0, 1, 21)
+    bins = np.linspace(0, 1, 21).tolist()
     for name, of_class, colour, hatch in (("good", truth, GOOD, ""), ("bad", ~truth, BAD, "///")):
         weights = np.full(int(of_class.sum()), 100 / of_class.sum())
-        axes.hist(scores[of_class], bins, weights=weights, histtype="stepfilled", alpha=0.35, color=colour, hatch=hatch, edgecolor=colour, linewidth=1.6, label=name)
+        axes.hist(
+            scores[of_class],
+            bins,
+            weights=weights,
+            histtype="stepfilled",
+            alpha=0.35,
+            color=colour,
+            hatch=hatch,
+            edgecolor=colour,
+            linewidth=1.6,
+            label=name,
+        )
     axes.axvline(threshold, color="0.2", linestyle=":", label="threshold")
     axes.set(xlabel="score", ylabel="% of the class", xlim=(0, 1))
     axes.legend()
@@ -92,7 +136,9 @@ def rgb_histograms(path: Path, histograms: dict[str, np.ndarray], photos: dict[s
         for label, colour in (("good", GOOD), ("bad", BAD)):
             shares = 100 * histograms[label][channel] / max(1, photos[label])
             smooth = np.convolve(np.pad(shares, 3, mode="edge"), np.full(7, 1 / 7), mode="valid")
-            axes.plot(smooth, color=colour, linestyle=_STYLES[label], linewidth=1.8, label=f"{label} ({photos[label]} photos)")
+            axes.plot(
+                smooth, color=colour, linestyle=_STYLES[label], linewidth=1.8, label=f"{label} ({photos[label]} photos)"
+            )
         axes.set(ylabel=f"{name}\n% of pixels", xlim=(0, 255), ylim=(0, None))
         axes.spines[["top", "right"]].set_visible(False)
     panels[0].legend(fontsize=10)
@@ -115,7 +161,11 @@ def grid(path: Path, shown: Sequence[Shown], title: str) -> None:
         with Image.open(io.BytesIO(photo.jpeg)) as opened:
             opened.thumbnail((420, 420))
             axes.imshow(np.asarray(opened.convert("RGB")))
-        axes.set_xlabel(f"{photo.score:.2f}" + (f"  ✗ truly {photo.truth}" if wrong else f"  {photo.truth}"), color=ERROR if wrong else "black", fontsize=11)
+        axes.set_xlabel(
+            f"{photo.score:.2f}" + (f"  ✗ truly {photo.truth}" if wrong else f"  {photo.truth}"),
+            color=ERROR if wrong else "black",
+            fontsize=11,
+        )
         axes.spines[:].set_visible(wrong)
         axes.spines[:].set(color=ERROR, linewidth=5)
     figure.suptitle(title, fontsize=13)
@@ -133,8 +183,8 @@ def _figure(title: str, size: tuple[float, float]) -> "tuple[Figure, Axes]":
     axes = figure.subplots()
     axes.set_title(title, fontsize=13)
     axes.spines[["top", "right"]].set_visible(False)
-    axes.xaxis.label.set_size(12)
-    axes.yaxis.label.set_size(12)
+    axes.xaxis.label.set_fontsize(12)
+    axes.yaxis.label.set_fontsize(12)
     return figure, axes
 
 

@@ -46,8 +46,14 @@ def score_photos(photos: Path, rows: pd.DataFrame, scorer: Scorer, *, observe: O
     flush()
     missing = [photo_id for photo_id in rows["photo_id"] if photo_id not in found]
     if missing:
-        raise MissingData(f"{len(missing)} of {len(rows)} photos are not in any shard; the first is {missing[0][:12]}.", next_step="Run `dvc checkout` to bring photos and rows to one revision.")
+        raise MissingData(
+            f"{len(missing)} of {len(rows)} photos are not in any shard; the first is {missing[0][:12]}.",
+            next_step="Run `dvc checkout` to bring photos and rows to one revision.",
+        )
     scores = np.array([found[photo_id] for photo_id in rows["photo_id"]], dtype=float)
     if not np.isfinite(scores).all():
-        raise DataError(f"The model in {scorer.folder} gives no number for {int((~np.isfinite(scores)).sum())} of {len(scores)} photos.", next_step="Train the model again; a lower learning rate avoids this.")
+        raise DataError(
+            f"The model in {scorer.folder} gives no number for {int((~np.isfinite(scores)).sum())} of {len(scores)} photos.",
+            next_step="Train the model again; a lower learning rate avoids this.",
+        )
     return scores

@@ -14,6 +14,7 @@ import math
 from dataclasses import dataclass
 
 import numpy as np
+import pandas as pd
 from numpy.typing import ArrayLike
 from scipy import stats
 
@@ -92,7 +93,9 @@ def paired_difference(good: ArrayLike, a: ArrayLike, b: ArrayLike, confidence: f
         return _difference_without_variance(delta, pairs, confidence)
     reach = float(stats.t.ppf(confidence, freedom)) * error
     z = delta / error
-    return Difference(delta, max(-1.0, delta - reach), min(1.0, delta + reach), z, float(stats.t.sf(z, freedom)), "DeLong")
+    return Difference(
+        delta, max(-1.0, delta - reach), min(1.0, delta + reach), z, float(stats.t.sf(z, freedom)), "DeLong"
+    )
 
 
 def _error(of_good: np.ndarray, of_bad: np.ndarray) -> tuple[float, float]:
@@ -104,7 +107,9 @@ def _error(of_good: np.ndarray, of_bad: np.ndarray) -> tuple[float, float]:
     return math.sqrt(variance), float(variance**2 / (parts**2 / (np.array([len(of_good), len(of_bad)]) - 1)).sum())
 
 
-def bootstrap_aucs(good: ArrayLike, *scores: ArrayLike, groups: ArrayLike | None = None, draws: int = DRAWS, seed: int = SEED) -> np.ndarray:
+def bootstrap_aucs(
+    good: ArrayLike, *scores: ArrayLike, groups: ArrayLike | None = None, draws: int = DRAWS, seed: int = SEED
+) -> np.ndarray:
     """Return AUCs (k, draws) of resampled photos; whole groups are drawn together, each photo its own without `groups`.
 
     Groups are drawn within strata: only good, only bad, mixed. When a stratum has a single group, all are drawn from
@@ -122,7 +127,14 @@ def bootstrap_aucs(good: ArrayLike, *scores: ArrayLike, groups: ArrayLike | None
         weights = _draw_weights(strata, codes, min(at_once, draws - start), drawer)
         both = (weights[:, truth].sum(axis=1) > 0) & (weights[:, ~truth].sum(axis=1) > 0)
         weights = weights[both]
-        found.append(np.stack([_weighted_auc(truth[places], weights[:, places], *ends) for places, ends in zip(order, ties, strict=True)]))
+        found.append(
+            np.stack(
+                [
+                    _weighted_auc(truth[places], weights[:, places], *ends)
+                    for places, ends in zip(order, ties, strict=True)
+                ]
+            )
+        )
     return np.concatenate(found, axis=1)
 
 
@@ -130,7 +142,9 @@ def _codes(groups: ArrayLike | None, size: int) -> np.ndarray:
     """Return an integer per photo that tells its group; None or missing: a group of its own."""
     if groups is None:
         return np.arange(size)
-    names = np.array([f"\0{index}" if name is None or name != name else str(name) for index, name in enumerate(np.asarray(groups, dtype=object))])
+    names = np.array(
+        [f"\0{index}" if pd.isna(name) else str(name) for index, name in enumerate(np.asarray(groups, dtype=object))]
+    )
     return np.unique(names, return_inverse=True)[1]
 
 
@@ -171,7 +185,16 @@ def _weighted_auc(truth: np.ndarray, weights: np.ndarray, starts: np.ndarray, en
     return np.einsum("ij,ij->i", of_good, below) / (of_good.sum(axis=1) * bad[:, -1])
 
 
-def bootstrap_difference(good: ArrayLike, a: ArrayLike, b: ArrayLike, confidence: float, *, groups: ArrayLike | None = None, draws: int = DRAWS, seed: int = SEED) -> Difference:
+def bootstrap_difference(
+    good: ArrayLike,
+    a: ArrayLike,
+    b: ArrayLike,
+    confidence: float,
+    *,
+    groups: ArrayLike | None = None,
+    draws: int = DRAWS,
+    seed: int = SEED,
+) -> Difference:
     """Return AUC(b) - AUC(a) with bounds from resampled groups; photos without `groups` are resampled alone."""
     beaten, beating = placements(good, a, b)
     delta = float((beaten[1] - beaten[0]).mean())
@@ -191,7 +214,15 @@ def bootstrap_difference(good: ArrayLike, a: ArrayLike, b: ArrayLike, confidence
     return Difference(delta, float(low), float(high), delta / error, p_value, "group bootstrap")
 
 
-def bootstrap_interval(good: ArrayLike, scores: ArrayLike, confidence: float, *, groups: ArrayLike | None = None, draws: int = DRAWS, seed: int = SEED) -> tuple[float, float]:
+def bootstrap_interval(
+    good: ArrayLike,
+    scores: ArrayLike,
+    confidence: float,
+    *,
+    groups: ArrayLike | None = None,
+    draws: int = DRAWS,
+    seed: int = SEED,
+) -> tuple[float, float]:
     """Return the two-sided interval of the AUC from resampled groups."""
     tail = (1 - confidence) / 2
     pairs = _pairs(good, groups)

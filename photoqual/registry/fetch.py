@@ -1,0 +1,181 @@
+"""Bring a model to this machine: `models:/photoqual@champion`, `models:/photoqual/3`, or a folder.
+
+Versions never change, so each is downloaded once, to ~/.cache/photoqual/models. Which version an alias means is asked
+each time, and without loading MLflow where that is possible: rating one photo should not wait for it.
+"""
+
+import hashlib
+import json
+import os
+import re
+import shutil
+import sqlite3
+import urllib.request
+from base64 import b64encode
+from pathlib import Path
+from urllib.parse import quote
+
+from photoqual.errors import ConfigError, ModelError, NoChampion, RegistryError
+from photoqual.models.info import INFO
+from photoqual.registry.store import (
+    CHAMPION,
+    MODEL_NAME,
+    connected,
+    masked,
+    no_champion,
+    sqlite_file,
+    tracking_uri,
+    version_of,
+)
+
+_ADDRESS = re.compile(rf"models:/{MODEL_NAME}(?:@(?P<alias>[A-Za-z0-9_-]+)|/(?P<version>\d+))")
+_QUICK_SECONDS = 5
+_BY_ALIAS = "SELECT version FROM registered_model_aliases WHERE name = ? AND alias = ?"
+_SOURCE = "SELECT source, current_stage FROM model_versions WHERE name = ? AND version = ?"
+
+
+def fetch_model(uri: str, *, root: Path = Path()) -> Path:
+    """Return the local folder (with model.json) of the model at `uri`.
+
+    Raise NoChampion when the alias is not set, RegistryError when the registry or the version is missing,
+    ConfigError for an address of another kind.
+    """
+    if not uri.startswith("models:"):
+        folder = Path(uri).expanduser()
+        if not (folder / INFO).is_file():
+            raise ModelError(
+                f"{folder} is not a model folder: it has no {INFO}.",
+                next_step="Name models/challenger, or an address such as models:/photoqual@champion.",
+            )
+        return folder
+    match = _ADDRESS.fullmatch(uri)
+    if match is None:
+        raise ConfigError(
+            f"{uri} is not the address of a model.",
+            next_step=f"Write models:/{MODEL_NAME}@champion, models:/{MODEL_NAME}/3, or a folder.",
+        )
+    registry = tracking_uri(root)
+    wanted = match["alias"] or match["version"]
+    quick = _ask_quickly(registry, wanted)
+    if quick and (cached := _cached(registry, *quick)).is_dir():
+        return _model_folder(cached)
+    return _download(root, registry, wanted)
+
+
+def fetch_version(version: str, source: str, *, registry: str) -> Path:
+    """Return the local folder of `version`, whose artifacts are at `source`; call it within `connected`."""
+    import mlflow
+
+    place = _cached(registry, version, source)
+    if not place.is_dir():
+        making = place.with_name(f".{place.name}.{os.getpid()}.tmp")
+        making.mkdir(parents=True, exist_ok=True)
+        try:
+            mlflow.artifacts.download_artifacts(f"models:/{MODEL_NAME}/{version}", dst_path=str(making))
+            _model_folder(making)
+            _take_place(making, place)
+        except OSError as error:
+            raise ModelError(
+                f"The files of version {version} cannot be read: {error}.",
+                next_step="Check the artifact store of the registry; register the model again if they are lost.",
+            ) from error
+        finally:
+            shutil.rmtree(making, ignore_errors=True)
+    return _model_folder(place)
+
+
+def _take_place(making: Path, place: Path) -> None:
+    """Rename `making` to `place`; another process may have been quicker, with the same files."""
+    try:
+        making.rename(place)
+    except OSError:
+        if not place.is_dir():
+            raise
+
+
+def _download(root: Path, registry: str, wanted: str) -> Path:
+    file = sqlite_file(registry)
+    if wanted == CHAMPION and file is not None and not file.exists():
+        raise no_champion(registry)
+    with connected(root) as client:
+        version = version_of(client, wanted)
+        if version is None and wanted == CHAMPION:
+            raise no_champion(registry)
+        if version is None and not wanted.isdigit():
+            raise NoChampion(
+                f"No version has the alias {wanted} in the registry at {masked(registry)}.",
+                next_step="`photoqual history` lists the versions and their aliases.",
+            )
+        if version is None:
+            raise RegistryError(
+                f"There is no version {wanted} in the registry at {masked(registry)}.",
+                next_step="`photoqual history` lists the versions there are.",
+            )
+        return fetch_version(str(version.version), str(version.source), registry=registry)
+
+
+def _cached(registry: str, version: str, source: str) -> Path:
+    """Return where a version is kept. `source` holds an id that a registry made anew at the same address never
+    repeats.
+    """
+    home = Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser()
+    return (
+        home
+        / "photoqual/models"
+        / hashlib.sha256(registry.encode()).hexdigest()[:12]
+        / f"{version}-{hashlib.sha256(source.encode()).hexdigest()[:12]}"
+    )
+
+
+def _model_folder(place: Path) -> Path:
+    found = sorted(place.rglob(INFO))
+    if not found:
+        raise ModelError(
+            f"The registered model in {place} holds no {INFO}.",
+            next_step="Register it with `photoqual register`; versions made otherwise cannot be used.",
+        )
+    return found[0].parent
+
+
+def _ask_quickly(registry: str, wanted: str) -> tuple[str, str] | None:
+    """Return (version, source) of an alias or a version without MLflow; None when only MLflow can tell."""
+    try:
+        file = sqlite_file(registry)
+        if file is not None:
+            return _ask_sqlite(file, wanted)
+        if registry.startswith(("http://", "https://")):
+            return _ask_server(registry, wanted)
+    except (sqlite3.Error, OSError, ValueError, KeyError):
+        pass  # MLflow asks again, and says what is wrong
+    return None
+
+
+def _ask_sqlite(file: Path, wanted: str) -> tuple[str, str] | None:
+    if not file.exists():
+        return None
+    database = sqlite3.connect(f"{file.absolute().as_uri()}?mode=ro", uri=True, timeout=_QUICK_SECONDS)
+    try:
+        if not wanted.isdigit():
+            row = database.execute(_BY_ALIAS, (MODEL_NAME, wanted)).fetchone()
+            if row is None:
+                return None
+            wanted = str(row[0])
+        row = database.execute(_SOURCE, (MODEL_NAME, int(wanted))).fetchone()
+        return (wanted, str(row[0])) if row else None
+    finally:
+        database.close()
+
+
+def _ask_server(registry: str, wanted: str) -> tuple[str, str]:
+    """Ask MLflow's REST interface, signing in as MLflow would by its environment variables."""
+    path, key = ("model-versions/get", "version") if wanted.isdigit() else ("registered-models/alias", "alias")
+    url = f"{registry.rstrip('/')}/api/2.0/mlflow/{path}?name={quote(MODEL_NAME)}&{key}={quote(wanted)}"
+    request = urllib.request.Request(url)  # noqa: S310 - the caller has checked that it is http or https
+    user, password, token = (os.environ.get(f"MLFLOW_TRACKING_{name}") for name in ("USERNAME", "PASSWORD", "TOKEN"))
+    if user and password:
+        request.add_header("Authorization", "Basic " + b64encode(f"{user}:{password}".encode()).decode())
+    elif token:
+        request.add_header("Authorization", f"Bearer {token}")
+    with urllib.request.urlopen(request, timeout=_QUICK_SECONDS) as response:  # noqa: S310
+        found = json.load(response)["model_version"]
+    return str(found["version"]), str(found["source"])

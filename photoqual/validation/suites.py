@@ -17,6 +17,7 @@ import pyarrow.compute as pc
 
 from photoqual.config import ValidationParams
 from photoqual.photos.catalog import OK
+from photoqual.sources.refresh import REMOVED
 from photoqual.validation.distribution import CLASSES, HOLDOUT, Distribution, class_names, shares, whole_stars
 
 if TYPE_CHECKING:
@@ -33,7 +34,7 @@ _NUMBERS = ("votes_count", "votes_mean", "rating_min", "rating_max", "original_w
 def catalog_frame(catalog: pd.DataFrame) -> pd.DataFrame:
     """Return the checked columns of the catalog with plain NumPy dtypes, which is what Great Expectations reads right.
 
-    Derived: `quarantined` (1 or 0), `stored` (False: status is ok, but id, place or size is missing), `histogram_sound`
+    Derived: `quarantined` (1 or 0; NaN for photos of a source that was taken out of params.yaml), `stored` (False: status is ok, but id, place or size is missing), `histogram_sound`
     (False: a negative number of votes), `mean_given` (False: votes were counted, but their mean is missing).
     `votes_mean` is null where nobody voted: sites then show any number. Dates are UTC without a zone.
     """
@@ -57,7 +58,8 @@ def catalog_frame(catalog: pd.DataFrame) -> pd.DataFrame:
         .to_numpy(dtype=bool)
         .all(axis=1)
     )
-    plain["quarantined"] = (~ok).astype(float)
+    removed = (catalog["status"] == REMOVED).to_numpy(dtype=bool, na_value=False)
+    plain["quarantined"] = np.where(removed, math.nan, (~ok).astype(float))
     plain["stored"] = ~ok | whole
     plain["histogram_sound"] = _without_negatives(catalog["votes_histogram"])
     return plain

@@ -17,7 +17,7 @@ from photoqual.config import Params, parse_params
 from photoqual.errors import DataError, MissingData, ValidationFailed
 from photoqual.labels import rules
 from photoqual.layout import Layout
-from photoqual.photos.catalog import SCHEMA, write_catalog
+from photoqual.photos.catalog import SCHEMA, read_catalog, write_catalog
 from photoqual.validation.distribution import distribution, kl_divergence, parse_accepted, whole_stars
 from photoqual.validation.suites import catalog_frame
 from photoqual.validation.validate import validate
@@ -362,7 +362,13 @@ def test_equal_labels_give_equal_distributions_whatever_their_order() -> None:
 
 def test_the_checked_frame_has_plain_dtypes(tmp_path: Path) -> None:
     write_catalog(tmp_path / "c.parquet", catalog_rows())
-    arrow = pq.read_table(tmp_path / "c.parquet").to_pandas(types_mapper=pd.ArrowDtype)
-    frame = catalog_frame(arrow)
+    frame = catalog_frame(read_catalog(tmp_path / "c.parquet"))
     assert {str(dtype) for dtype in frame.dtypes} == {"object", "float64", "bool", "datetime64[us]"}
     assert frame["votes_mean"].isna().sum() == 1
+
+
+def test_photos_of_a_removed_source_are_not_quarantined(tmp_path: Path) -> None:
+    rows = catalog_rows()
+    rows.loc[rows.index[60:], "status"] = "source_removed"
+    write_catalog(tmp_path / "c.parquet", rows)
+    assert catalog_frame(read_catalog(tmp_path / "c.parquet"))["quarantined"].mean() == pytest.approx(1 / 60)

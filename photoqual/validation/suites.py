@@ -32,10 +32,11 @@ _NUMBERS = ("votes_count", "votes_mean", "rating_min", "rating_max", "original_w
 
 
 def catalog_frame(catalog: pd.DataFrame) -> pd.DataFrame:
-    """Return the checked columns of the catalog with plain NumPy dtypes, which is what Great Expectations reads right.
+    """Return the checked columns of the catalog with plain NumPy dtypes: nothing rests on how Arrow nulls are treated.
 
-    Derived: `quarantined` (1 or 0; NaN for photos of a source that was taken out of params.yaml), `stored` (False: status is ok, but id, place or size is missing), `histogram_sound`
-    (False: a negative number of votes), `mean_given` (False: votes were counted, but their mean is missing).
+    Derived: `quarantined` (1 or 0; NaN for photos of a source that was taken out of params.yaml), `stored` (False:
+    status is ok, but id, place or size is missing), `histogram_sound` (False: a negative number of votes),
+    `mean_given` (False: votes were counted, but their mean is missing).
     `votes_mean` is null where nobody voted: sites then show any number. Dates are UTC without a zone.
     """
     texts = ("source", "source_key", "photo_id")

@@ -1,0 +1,57 @@
+"""Splits along the folds that came with a data set, in place of the split stage.
+
+Random splits of these data sets leak themes and scenes; their own folds do not.
+"""
+
+from collections.abc import Mapping
+
+import numpy as np
+import pandas as pd
+
+from photoqual.labels.rules import read_labels
+from photoqual.labels.splits import HELD_OUT, TEST, write_frozen, write_splits
+from photoqual.layout import Layout
+from photoqual.photos.catalog import read_catalog, usable
+from photoqual.photos.fingerprints import split_units
+
+COLUMNS = [
+    "photo_id",
+    "source_key",
+    "group",
+    "phash",
+    "source",
+    "category",
+    "uploaded_at",
+    "original_width",
+    "original_height",
+    "shard",
+    "row",
+]
+
+
+def labelled_photos(layout: Layout) -> pd.DataFrame:
+    """Return the labelled photos with what a split needs to know of each, in the order of `photo_id`."""
+    labels = read_labels(layout).dropna(subset=["good"])
+    catalog = usable(read_catalog(layout.catalog))
+    photos = labels[["photo_id", "good", "stars", "weight"]].merge(catalog[COLUMNS], on="photo_id", how="inner")
+    renamed = photos.rename(columns={"original_width": "width", "original_height": "height"})
+    return renamed.sort_values("photo_id", ignore_index=True)
+
+
+def write_folds(layout: Layout, splits: Mapping[str, str], bits: int) -> dict[str, int]:
+    """Write data/splits.parquet and data/frozen_test.parquet by `splits` (source key to name of split).
+
+    A photo for training that is a near duplicate (at most `bits` differing bits) or group-mate of a test photo is
+    held out, so that the trainer's own check passes. Return the number of photos by split.
+    """
+    photos = labelled_photos(layout)
+    photos["split"] = photos["source_key"].astype(str).map(splits)
+    if photos["split"].isna().any():
+        raise ValueError(f"no fold for {photos.loc[photos['split'].isna(), 'source_key'].iloc[0]}")
+    in_test = (photos["split"] == TEST).to_numpy(dtype=bool)
+    units = split_units(photos, bits)
+    photos.loc[np.isin(units, units[in_test]) & ~in_test, "split"] = HELD_OUT
+    layout.frozen_test.unlink(missing_ok=True)
+    write_frozen(layout.frozen_test, photos[in_test])
+    write_splits(layout.splits, photos)
+    return {str(name): int(count) for name, count in photos["split"].value_counts().items()}

@@ -1,0 +1,376 @@
+"""The workspace: a git revision goes in, a git revision comes out.
+
+    open_run ──▶ revision ──▶ run_stage … run_stage ──▶ run_verb … ──▶ close_run
+
+`open_run` starts branch `run/<id>` with the code and params of `main` and the dvc.lock of branch `data`. Each
+`run_stage` works in a fresh clone at the revision it was given and commits the new dvc.lock to the run's branch.
+`close_run` advances `data`. So `data` moves only when a whole run was good, and its first parents are the history of
+the data alone. Bytes travel through DVC's store; between tasks only the revision does.
+
+Any of these may be killed at any instant and called again with the same arguments: clones are thrown away, commits
+get their date from their parent, so that the same work gives the same revision.
+"""
+
+import fcntl
+import hashlib
+import io
+import json
+import logging
+import re
+import shutil
+import tempfile
+import time
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from photoqual import errors
+from photoqual.config import parse_params
+from photoqual.errors import ConfigError, DataBranchMoved, PipelineError, StageFailed
+from photoqual.pipeline import dvc, git, locks
+from photoqual.pipeline.environment import check_environment
+from photoqual.pipeline.stages import Stage, covering, read_stages
+from photoqual.settings import Settings
+
+log = logging.getLogger(__name__)
+
+MAIN, DATA = "main", "data"
+LOCK, PARAMS = "dvc.lock", "params.yaml"
+KEPT_CLONES = 3
+
+
+def open_run(run_id: str, overrides: Mapping[str, Any] | None = None, *, settings: Settings | None = None) -> str:
+    """Start a run: return the revision its first stage works on.
+
+    `overrides` ({"train.epochs": 3}) go into params.yaml of this run's branch only. Called again, it returns the same
+    revision unless `main` or `data` moved in between.
+    """
+    settings = settings or Settings()
+    with _clone(settings, run_id, "open") as clone:
+        code = git.find(clone, f"origin/{MAIN}")
+        if code is None:
+            raise PipelineError(f"The project has no branch `{MAIN}`.", next_step="Push the project's code to it.")
+        files: dict[str, str] = {}
+        parents = [code]
+        data = git.find(clone, f"origin/{DATA}")
+        if data is not None:
+            parents.insert(0, data)
+            lock = git.read(clone, data, LOCK)
+            if lock is not None:
+                files[LOCK] = lock
+        if overrides:
+            files[PARAMS] = overridden(git.read(clone, code, PARAMS) or "", overrides)
+        message = f"Open run {run_id}"
+        earlier = _opened(clone, branch(run_id), message)
+        date = git.seconds(clone, earlier) if earlier else int(time.time())
+        revision = git.commit_with(clone, code, files, parents=parents, message=message, date=f"{date} +0000")
+        if revision != earlier:
+            _push(clone, revision, branch(run_id))
+    log.info("Run %s opens at revision %s.", run_id, revision[:12])
+    return revision
+
+
+def run_stage(
+    revision: str,
+    stage: str,
+    *,
+    run_id: str,
+    force: bool = False,
+    environment: Mapping[str, str] | None = None,
+    settings: Settings | None = None,
+) -> str:
+    """Run one stage of dvc.yaml at a revision; return the revision that holds its result (the same if up to date).
+
+    `environment` reaches the stage's command. Raise StageFailed with the stage's own message; branch `data` is not
+    touched, and the clone with what the stage left behind is kept for inspection.
+    """
+    settings = settings or Settings()
+    with _clone(settings, run_id, stage, revision) as clone:
+        found = _stage(clone, stage)
+        lock = _lock(clone)
+        _run(
+            clone,
+            settings,
+            run_id,
+            extra=environment,
+            stage=stage,
+            check=not locks.inputs_moved(lock, found),
+            pull=_pullable(lock, [*found.deps, *found.persist_outs]),
+            force=force,
+            run_cache=not found.persist_outs,
+        )
+        head = git.resolve(clone, revision)
+        written = (clone / LOCK).read_text(encoding="utf-8") if (clone / LOCK).exists() else ""
+        if locks.parse_lock(written) == lock:
+            log.info("%s is up to date.", stage)
+            return head
+        after = git.commit_with(
+            clone,
+            head,
+            {LOCK: written},
+            parents=[head],
+            message=f"Run {stage} ({run_id})",
+            date=f"{git.seconds(clone, head) + 1} +0000",
+        )
+        _push(clone, after, branch(run_id))
+    log.info("%s is done: revision %s.", stage, after[:12])
+    return after
+
+
+def run_verb(
+    revision: str,
+    verb: Sequence[str],
+    *,
+    needs: Iterable[str] = (),
+    run_id: str,
+    environment: Mapping[str, str] | None = None,
+    settings: Settings | None = None,
+) -> dict[str, Any]:
+    """Run `photoqual <verb>` at a revision with the outs in `needs` fetched; return the verb's result."""
+    settings = settings or Settings()
+    with _clone(settings, run_id, verb[0], revision) as clone:
+        return _run(
+            clone,
+            settings,
+            run_id,
+            extra=environment,
+            pull=_pullable(_lock(clone), needs),
+            command=["-m", "photoqual", *verb],
+        )
+
+
+def close_run(run_id: str, revision: str, *, settings: Settings | None = None) -> str:
+    """Advance branch `data` to a finished run's revision, delete the run's branch, return where `data` stands.
+
+    If another run advanced `data` meanwhile, both results are merged stage by stage; if both made the same stage
+    differently, raise DataBranchMoved. Called again after it succeeded, it changes nothing.
+    """
+    settings = settings or Settings()
+    with _clone(settings, run_id, "close") as clone:
+        revision = git.resolve(clone, revision)
+        for _ in range(5):
+            git.git("fetch", "--quiet", "--no-tags", "--prune", "origin", cwd=clone)
+            data = git.find(clone, f"origin/{DATA}")
+            target = _advanced(clone, run_id, data, revision)
+            if target == data or _swap(clone, DATA, data, target):
+                break
+        else:
+            raise DataBranchMoved("Branch `data` keeps moving.", next_step="Clear this task; the run's result is kept.")
+        _delete(clone, branch(run_id))
+    log.info("Branch `data` stands at revision %s.", target[:12])
+    return target
+
+
+def changed_outs(before: str, after: str, paths: Iterable[str], *, settings: Settings | None = None) -> list[str]:
+    """Return those outs at or under `paths` that differ between two revisions."""
+    settings = settings or Settings()
+    with _clone(settings, "compare", after[:12]) as clone:
+        old, new = (git.read(clone, git.resolve(clone, revision), LOCK) or "" for revision in (before, after))
+        return locks.changed(locks.parse_lock(old), locks.parse_lock(new), paths)
+
+
+def branch(run_id: str) -> str:
+    """Return the name of a run's branch."""
+    return f"run/{safe(run_id)}"
+
+
+def safe(run_id: str) -> str:
+    """Write a run id so that git, a file system and a person can use it; distinct ids stay distinct."""
+    text = re.sub(r"[^A-Za-z0-9_-]+", "-", run_id).strip("-_")[:80]
+    if text == run_id:
+        return text
+    return f"{text or 'run'}-{hashlib.sha256(run_id.encode()).hexdigest()[:8]}"
+
+
+def overridden(text: str, overrides: Mapping[str, Any]) -> str:
+    """Return the text of params.yaml with dotted keys set anew, comments kept. Raise ConfigError if it is not valid then."""
+    from ruamel.yaml import YAML
+
+    yaml = YAML()
+    yaml.preserve_quotes = True
+    yaml.width = 4096
+    values = yaml.load(text)
+    for dotted, value in overrides.items():
+        *path, key = dotted.split(".")
+        place = values
+        for part in path:
+            place = place.get(part) if isinstance(place, dict) else None
+        if not isinstance(place, dict) or key not in place:
+            raise ConfigError(
+                f"params.yaml has no {dotted}.", next_step="Only keys that are there can be set for a run."
+            )
+        place[key] = value
+    written = io.StringIO()
+    yaml.dump(values, written)
+    parse_params(
+        json.loads(json.dumps(YAML(typ="safe", pure=True).load(written.getvalue()))), origin="params.yaml of this run"
+    )
+    return written.getvalue()
+
+
+@contextmanager
+def _clone(settings: Settings, run_id: str, what: str, revision: str | None = None) -> Iterator[Path]:
+    """Yield a fresh clone, with its files at `revision` if given; delete it if the block ends well, keep it otherwise."""
+    if not settings.project_url:
+        raise ConfigError(
+            "PHOTOQUAL_PROJECT_URL is not set, so tasks do not know which project to work on.",
+            next_step="Set it to the git address of the project, for each Airflow component that runs tasks.",
+        )
+    folder = settings.workspaces.expanduser().absolute()
+    folder.mkdir(parents=True, exist_ok=True)
+    clone = Path(tempfile.mkdtemp(prefix=f"{safe(run_id)}.{safe(what)}.", dir=folder))
+    with clone.with_suffix(f"{clone.suffix}.lock").open("w") as held:
+        fcntl.flock(held, fcntl.LOCK_EX)
+        _sweep(folder)
+        try:
+            git.clone(settings.project_url, clone)
+            if revision is not None:
+                git.git("checkout", "--quiet", "--detach", git.resolve(clone, revision), cwd=clone)
+                check_environment(clone)
+                dvc.configure(clone, settings)
+            yield clone
+        except PipelineError as error:
+            error.details.setdefault("workspace", str(clone))
+            raise
+        shutil.rmtree(clone, ignore_errors=True)
+        Path(held.name).unlink(missing_ok=True)
+
+
+def _sweep(folder: Path) -> None:
+    """Delete the clones of failed and killed tasks but the newest few; those in use hold their lock."""
+    for held in sorted(folder.glob("*.lock"), key=_age)[KEPT_CLONES:]:
+        try:
+            with held.open() as lock:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                shutil.rmtree(held.with_suffix(""), ignore_errors=True)
+                held.unlink(missing_ok=True)
+        except (BlockingIOError, FileNotFoundError):
+            continue
+
+
+def _age(path: Path) -> float:
+    try:
+        return -path.stat().st_mtime
+    except FileNotFoundError:
+        return 0.0
+
+
+def _run(
+    clone: Path, settings: Settings, run_id: str, *, extra: Mapping[str, str] | None, **work: Any
+) -> dict[str, Any]:
+    """Do DVC's work in a clone; return the result that the command left, {} if it left none."""
+    outcome = dvc.outcome_file(clone)
+    try:
+        dvc.run(clone, **work, environment=dvc.environment(clone, run_id, dict(extra or {})))
+    except StageFailed as failed:
+        raise _told(failed, _read(outcome), clone) from None
+    return _read(outcome).get("result") or {}
+
+
+def _opened(clone: Path, name: str, message: str) -> str | None:
+    """Return the commit with which an earlier try opened the run."""
+    tip = git.find(clone, f"origin/{name}")
+    commits = git.first_parents(clone, tip) if tip else []
+    return next((commit for commit in commits if git.subject(clone, commit) == message), None)
+
+
+def _read(outcome: Path) -> dict[str, Any]:
+    try:
+        value = json.loads(outcome.read_text(encoding="utf-8"))
+    except (FileNotFoundError, json.JSONDecodeError):
+        return {}
+    return value if isinstance(value, dict) else {}
+
+
+def _told(failed: StageFailed, outcome: dict[str, Any], clone: Path) -> StageFailed:
+    """Return the failure with the command's own words, if it left any, and where to look."""
+    message = str(outcome.get("message") or failed.message)
+    step = str(outcome.get("next_step") or failed.next_step)
+    kind = str(outcome.get("error") or "")
+    return StageFailed(
+        message,
+        next_step=f"{step} What it left is in {clone}.".strip(),
+        error=kind if hasattr(errors, kind) else "",
+        **{
+            key: value
+            for key, value in (outcome.get("details") or {}).items()
+            if key not in ("message", "next_step", "error")
+        },
+    )
+
+
+def _stage(clone: Path, name: str) -> Stage:
+    stages = {stage.name: stage for stage in read_stages(clone / "dvc.yaml")}
+    if name not in stages:
+        raise PipelineError(
+            f"dvc.yaml of this revision has no stage {name}.",
+            next_step="Start a new run; the DAG was read from another dvc.yaml than that of the run.",
+        )
+    return stages[name]
+
+
+def _lock(clone: Path) -> locks.Lock:
+    path = clone / LOCK
+    return locks.parse_lock(path.read_text(encoding="utf-8")) if path.exists() else {}
+
+
+def _pullable(lock: locks.Lock, paths: Iterable[str]) -> list[str]:
+    """Return the outs at or under `paths` that some earlier run made."""
+    return covering(paths, locks.hashes(lock))
+
+
+def _advanced(clone: Path, run_id: str, data: str | None, revision: str) -> str:
+    """Return the commit that `data` should stand at once it holds `revision`."""
+    if data is None or git.is_ancestor(clone, data, revision):
+        return revision
+    if git.is_ancestor(clone, revision, data):
+        return data
+    mine = git.first_parents(clone, revision)
+    shared = set(git.first_parents(clone, data))
+    base = next((commit for commit in mine if commit in shared), None)
+    before, ours, theirs = (
+        locks.parse_lock((git.read(clone, commit, LOCK) or "") if commit else "") for commit in (base, revision, data)
+    )
+    merged = locks.render_lock(locks.merge_locks(before, ours, theirs))
+    date = max(git.seconds(clone, data), git.seconds(clone, revision)) + 1
+    return git.commit_with(
+        clone, data, {LOCK: merged}, parents=[data, revision], message=f"Merge run {run_id}", date=f"{date} +0000"
+    )
+
+
+def _push(clone: Path, revision: str, name: str) -> None:
+    """Put a run's branch at a revision. Only its own run writes it, and a task that runs again may go back."""
+    try:
+        git.git("push", "--quiet", "--force", "origin", f"{revision}:refs/heads/{name}", cwd=clone)
+    except git.GitFailed as error:
+        raise PipelineError(
+            f"Branch {name} cannot be pushed to {git.masked(git.remote(clone))}: {error.details['stderr']}.",
+            next_step="Check that this machine may write to that repository.",
+        ) from None
+
+
+def _swap(clone: Path, name: str, old: str | None, new: str) -> bool:
+    """Move a branch from `old` (None: it does not exist) to `new`; return False if it stands elsewhere by now."""
+    lease = f"--force-with-lease=refs/heads/{name}:{old or ''}"
+    try:
+        git.git("push", "--quiet", lease, "origin", f"{new}:refs/heads/{name}", cwd=clone)
+    except git.GitFailed as error:
+        if any(
+            word in error.details["stderr"]
+            for word in ("stale info", "cannot lock ref", "fetch first", "already exists")
+        ):
+            return False
+        raise PipelineError(
+            f"Branch {name} cannot be pushed: {error.details['stderr']}.",
+            next_step="Check that this machine may write to that repository, then run the task again.",
+        ) from None
+    return True
+
+
+def _delete(clone: Path, name: str) -> None:
+    try:
+        git.git("push", "--quiet", "origin", f":refs/heads/{name}", cwd=clone)
+    except git.GitFailed as error:
+        if "does not exist" not in error.details["stderr"]:
+            log.warning("Branch %s was not deleted: %s", name, error.details["stderr"])

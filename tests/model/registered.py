@@ -27,6 +27,9 @@ from tests.conftest import NOW, encoded
 SHARD = "made/2026-11/00000.parquet"
 RED, BLUE, GREEN = (0.05, 0.0, 0.0), (0.0, 0.0, 0.05), (0.0, 0.05, 0.0)
 """Weights of a model: red tells good from bad well, blue a little, green not at all."""
+HISTORY = (
+    "epoch,loss,loss_moving_average,validation_loss,validation_auc,seconds\n1,0.9,0.9,0.8,0.7,1\n2,0.5,0.7,0.6,0.75,1\n"
+)
 
 
 def coloured_project(root: Path, photos: int = 160, per_group: int = 1) -> Layout:
@@ -36,7 +39,7 @@ def coloured_project(root: Path, photos: int = 160, per_group: int = 1) -> Layou
     rows, stored = [], []
     for index in range(photos):
         good = index % 2
-        colour = (120 + 50 * good, 120, 120 + 12 * good) + draw.normal(0, 24, 3)
+        colour = np.array([120 + 50 * good, 120, 120 + 12 * good]) + draw.normal(0, 24, 3)
         data = encoded(Image.new("RGB", (48, 32), tuple(int(value) for value in np.clip(colour, 0, 255))), "PNG")
         data += index.to_bytes(2, "big")  # equal colours stay different photos
         copy = working_copy(data, PhotosParams())
@@ -93,31 +96,35 @@ def tiny_model(
     trained_on: Sequence[str] = ("0" * 64,),
     keras_bias: float | None = None,
 ) -> Path:
-    """Write a model folder: score = sigmoid(weights · mean colour + bias), in ONNX and, as another graph, in Keras."""
+    """Write a whole model folder, as training does; loads TensorFlow."""
+    tiny_folder(folder, weights, bias, trained_on=trained_on)
+    tiny_keras(folder, weights, bias if keras_bias is None else keras_bias)
+    return folder
+
+
+def tiny_folder(
+    folder: Path, weights: Sequence[float], bias: float = -6.5, *, trained_on: Sequence[str] = ("0" * 64,)
+) -> Path:
+    """Write a model folder without model.keras: score = sigmoid(weights · mean colour + bias)."""
     folder.mkdir(parents=True, exist_ok=True)
     tiny_onnx(folder, weights, bias)
-    write_info(
-        folder,
-        ModelInfo(
-            kind="logistic",
-            head="binary",
-            image_width=48,
-            threshold=0.5,
-            sure_margin=0.25,
-            parameters=4,
-            train_photos=len(trained_on),
-            validation_photos=1,
-            best_epoch=2,
-            validation_auc=0.75,
-            seed=7,
-            good_ranges={},
-        ),
+    info = ModelInfo(
+        kind="logistic",
+        head="binary",
+        image_width=48,
+        threshold=0.5,
+        sure_margin=0.25,
+        parameters=4,
+        train_photos=len(trained_on),
+        validation_photos=1,
+        best_epoch=2,
+        validation_auc=0.75,
+        seed=7,
+        good_ranges={},
     )
+    write_info(folder, info)
     pd.DataFrame({"photo_id": list(trained_on)}).to_parquet(folder / TRAINED_ON, index=False)
-    (folder / "history.csv").write_text(
-        "epoch,loss,loss_moving_average,validation_loss,validation_auc,seconds\n1,0.9,0.9,0.8,0.70,1\n2,0.5,0.7,0.6,0.75,1\n"
-    )
-    tiny_keras(folder, weights, bias if keras_bias is None else keras_bias)
+    (folder / "history.csv").write_text(HISTORY)
     return folder
 
 

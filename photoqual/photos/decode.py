@@ -8,32 +8,36 @@ Not covered: camera RAW and HEIC.
 import io
 import warnings
 from dataclasses import dataclass
+from datetime import UTC, datetime
 
 import numpy as np
 from PIL import Image, ImageCms, ImageOps, UnidentifiedImageError
 
 from photoqual.config import PhotosParams
 from photoqual.errors import UnreadablePhoto
+from photoqual.photos.fingerprints import perceptual_hash
 
 FORMATS = ("JPEG", "PNG", "WEBP", "TIFF", "GIF", "AVIF", "BMP")
 SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".webp", ".tif", ".tiff", ".gif", ".avif", ".bmp"})
 MODEL_SIDE_STEP = 16
 """Sides of a model's input are multiples of this, so that photos of nearly one shape share a batch."""
 MIN_MODEL_SIDE = 32
+_EXIF_ORIENTATION, _EXIF_DETAILS, _EXIF_TAKEN, _EXIF_ZONE = 0x0112, 0x8769, 0x9003, 0x9011
+_ON_THEIR_SIDE = (5, 6, 7, 8)
 
 _SRGB = ImageCms.createProfile("sRGB")
 
 
 @dataclass(frozen=True)
 class WorkingCopy:
-    """The re-encoded photo that is kept: JPEG bytes, its size, and the size of the original, in pixels."""
+    """The re-encoded photo that is kept: JPEG bytes, its size and that of the original in pixels, and its hash."""
 
     jpeg: bytes
     width: int
     height: int
     original_width: int
     original_height: int
-    image: Image.Image
+    phash: str
 
 
 def open_photo(
@@ -61,7 +65,7 @@ def open_photo(
                         "too_many_pixels",
                         f"{width}×{height} is over photos.max_megapixels = {limits.max_megapixels:g}.",
                     )
-                turned = opened.getexif().get(0x0112, 1) in (5, 6, 7, 8)
+                turned = opened.getexif().get(_EXIF_ORIENTATION, 1) in _ON_THEIR_SIDE
                 image = _decode(opened, max_side)
         except UnreadablePhoto:
             raise
@@ -122,7 +126,20 @@ def working_copy(data: bytes, params: PhotosParams) -> WorkingCopy:
     image, (original_width, original_height) = open_photo(data, params)
     encoded = io.BytesIO()
     image.save(encoded, "JPEG", quality=params.jpeg_quality, subsampling="4:2:0", optimize=False, progressive=False)
-    return WorkingCopy(encoded.getvalue(), image.width, image.height, original_width, original_height, image)
+    phash = perceptual_hash(image)
+    return WorkingCopy(encoded.getvalue(), image.width, image.height, original_width, original_height, phash)
+
+
+def taken_at(data: bytes) -> datetime | None:
+    """Return when the photo `data` was taken, by its EXIF date and zone; a date without a zone is taken as UTC."""
+    try:
+        with Image.open(io.BytesIO(data), formats=FORMATS) as image:
+            details = image.getexif().get_ifd(_EXIF_DETAILS)
+        date, zone = details.get(_EXIF_TAKEN, ""), details.get(_EXIF_ZONE) or "+00:00"
+        taken = datetime.strptime(f"{str(date).strip()}{str(zone).strip()}", "%Y:%m:%d %H:%M:%S%z")
+        return taken.astimezone(UTC)
+    except Exception:  # EXIF of hostile files raises nearly anything, and a date is never worth a photo
+        return None
 
 
 def model_size(width: int, height: int, image_width: int) -> tuple[int, int]:

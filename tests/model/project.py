@@ -10,7 +10,7 @@ from photoqual.config import PhotosParams
 from photoqual.labels.splits import write_frozen, write_splits
 from photoqual.layout import Layout
 from photoqual.photos.decode import working_copy
-from photoqual.photos.fingerprints import perceptual_hash, photo_id
+from photoqual.photos.fingerprints import photo_id
 from photoqual.photos.shards import write_shard
 from tests.conftest import NOW, encoded, scene
 
@@ -29,7 +29,7 @@ def make_project(root: Path, photos: int = 96) -> Layout:
         copy = working_copy(data, PhotosParams())
         ids = {
             "photo_id": photo_id(data),
-            "phash": perceptual_hash(copy.image),
+            "phash": copy.phash,
             "width": copy.width,
             "height": copy.height,
         }

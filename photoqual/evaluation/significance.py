@@ -208,7 +208,7 @@ def bootstrap_difference(
     error = float(differences.std(ddof=1))
     if error**2 <= _NO_VARIANCE:
         return _difference_without_variance(delta, pairs, confidence)
-    tail = _expanded_tail(1 - confidence, pairs)
+    tail = _expanded_tail(1 - confidence, _units(good, groups))
     low, high = np.quantile(differences, [tail, 1 - tail])
     p_value = (1 + int((differences <= 0).sum())) / (1 + len(differences))
     return Difference(delta, float(low), float(high), delta / error, p_value, "group bootstrap")
@@ -231,7 +231,7 @@ def bootstrap_interval(
     values = bootstrap_aucs(good, scores, groups=groups, draws=draws, seed=seed)[0]
     if values.var() <= _NO_VARIANCE:
         return _interval_without_variance(float(values[0]), pairs, tail)
-    tail = _expanded_tail(tail, pairs)
+    tail = _expanded_tail(tail, _units(good, groups))
     low, high = np.quantile(values, [tail, 1 - tail])
     return float(low), float(high)
 
@@ -267,6 +267,13 @@ def _pairs(good: ArrayLike, groups: ArrayLike | None = None) -> int:
     truth, _ = checked(good)
     codes = _codes(groups, len(truth))
     return min(len(np.unique(codes[truth])), len(np.unique(codes[~truth])), len(np.unique(codes)) // 2)
+
+
+def _units(good: ArrayLike, groups: ArrayLike | None) -> int:
+    """Return how many groups the class with fewer of them has."""
+    truth, _ = checked(good)
+    codes = _codes(groups, len(truth))
+    return min(len(np.unique(codes[truth])), len(np.unique(codes[~truth])))
 
 
 def _expanded_tail(tail: float, size: int) -> float:

@@ -226,7 +226,8 @@ def _work(job: dict[str, Any]) -> dict[str, Any]:
 
 def _due(repo: Any, stage: str) -> bool:
     """Tell whether code, params or inputs of a stage differ from its last run, without any of its data at hand."""
-    return any(found.changed(allow_missing=True) for found in repo.stage.collect(stage))
+    with repo.lock:
+        return any(found.changed(allow_missing=True) for found in repo.stage.collect(stage))
 
 
 def _pull(repo: Any, paths: list[str]) -> dict[str, str]:

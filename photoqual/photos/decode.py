@@ -125,6 +125,7 @@ def working_copy(data: bytes, params: PhotosParams) -> WorkingCopy:
     """
     image, (original_width, original_height) = open_photo(data, params)
     encoded = io.BytesIO()
+    image.info = {}  # Pillow would write a comment of the original into the copy
     image.save(encoded, "JPEG", quality=params.jpeg_quality, subsampling="4:2:0", optimize=False, progressive=False)
     phash = perceptual_hash(image)
     return WorkingCopy(encoded.getvalue(), image.width, image.height, original_width, original_height, phash)

@@ -42,6 +42,10 @@ SCHEMA = pa.schema(
 )
 KEY = ["source", "source_key"]
 OK = "ok"
+_ANEW = (
+    "Run `dvc checkout` to get the last whole one back, or move it away and run `photoqual refresh`, which fetches "
+    "every photo again."
+)
 
 
 def empty_catalog() -> pd.DataFrame:
@@ -57,10 +61,10 @@ def read_catalog(path: Path) -> pd.DataFrame:
         raise MissingData(
             f"{path} does not exist.", next_step="Run `photoqual refresh` (or `dvc repro`) first."
         ) from None
+    except (pa.ArrowException, OSError) as error:
+        raise DataError(f"{path} cannot be read: {error}.", next_step=_ANEW) from None
     if table.schema.names != SCHEMA.names:
-        raise DataError(
-            f"{path} has other columns than this version writes.", next_step="Run `photoqual refresh` to rewrite it."
-        )
+        raise DataError(f"{path} has other columns than this version writes.", next_step=_ANEW)
     return table.to_pandas(types_mapper=pd.ArrowDtype)
 
 

@@ -67,9 +67,10 @@ def write_shard(path: Path, rows: list[dict[str, Any]]) -> None:
 
 
 def orphans(photos: Path, catalog: pd.DataFrame) -> list[Path]:
-    """Return the shards that no catalog row names: left by a refresh that was killed between shard and catalog."""
+    """Return the shards, whole or half written, that no catalog row names: left by a refresh that was killed."""
     named = set(catalog["shard"].dropna())
-    return sorted(path for path in photos.rglob("*.parquet") if path.relative_to(photos).as_posix() not in named)
+    unnamed = (path for path in photos.rglob("*.parquet") if path.relative_to(photos).as_posix() not in named)
+    return sorted([*unnamed, *photos.rglob(".*.parquet.*.tmp")])
 
 
 def read_photos(photos: Path, rows: pd.DataFrame) -> Iterator[tuple[str, bytes]]:

@@ -51,6 +51,8 @@ def refresh(layout: Layout, params: Params, *, limit: int | None = None) -> dict
     for path in orphans:
         logger.warning("removed %s: a refresh that was interrupted left it, no catalog row names it", path)
         path.unlink()
+    for path in layout.catalog.parent.glob(f".{layout.catalog.name}.*.tmp"):
+        path.unlink()
     ingest = Ingest(layout, params.photos, catalog, now)
     removed = mark_removed(ingest, set(params.sources))
     summary: dict[str, Any] = {}

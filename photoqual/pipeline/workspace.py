@@ -89,7 +89,7 @@ def run_stage(
     with _clone(settings, run_id, stage, revision) as clone:
         found = _stage(clone, stage)
         lock = _lock(clone)
-        _run(
+        summary = _run(
             clone,
             settings,
             run_id,
@@ -110,7 +110,7 @@ def run_stage(
             head,
             {LOCK: written},
             parents=[head],
-            message=f"Run {stage} ({run_id})",
+            message=_message(stage, run_id, summary),
             date=f"{git.seconds(clone, head) + 1} +0000",
         )
         _push(clone, after, branch(run_id))
@@ -168,6 +168,20 @@ def changed_outs(before: str, after: str, paths: Iterable[str], *, settings: Set
     with _clone(settings, "compare", after[:12]) as clone:
         old, new = (git.read(clone, git.resolve(clone, revision), LOCK) or "" for revision in (before, after))
         return locks.changed(locks.parse_lock(old), locks.parse_lock(new), paths)
+
+
+def _message(stage: str, run_id: str, summary: Mapping[str, Any]) -> str:
+    """Return the message of a stage's commit; `git log data` then tells what each stage did."""
+    subject = f"Run {stage} ({run_id})"
+    return f"{subject}\n\n{json.dumps(summary, indent=2)}" if summary else subject
+
+
+def summaries(clone: Path, revision: str) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Yield (stage, what it did) from the commits of a revision's history, newest first."""
+    for text in git.git("log", "--first-parent", "-z", "--format=%B", revision, cwd=clone).split("\0"):
+        subject, _, body = text.partition("\n\n")
+        if (match := re.match(r"Run (\S+) \(", subject)) and body.strip():
+            yield match[1], json.loads(body)
 
 
 def branch(run_id: str) -> str:

@@ -83,6 +83,8 @@ def register(
         "model": f"models:/{MODEL_NAME}/{version}",
         "mlflow_run": source_run,
         "auc": metrics["auc"],
+        "auc_low": metrics["auc_low"],
+        "auc_high": metrics["auc_high"],
         **tags,
     }
 

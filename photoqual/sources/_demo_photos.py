@@ -24,9 +24,9 @@ from photoqual.errors import SourceError
 from photoqual.sources._demo_defects import DEFECTS
 
 SEED = 2016
-PHOTOS = (420, 180, 60)
+PHOTOS = (640, 240, 60)
 """Photos of the first edition, photos that the second adds, photos that each later one adds."""
-ALBUMS = (40, 10, 2)
+ALBUMS = (44, 9, 1)
 """Base photographs likewise, while there are any."""
 VANDAL_VOTES = 100
 FIRST_DAY = datetime(2000, 3, 1, tzinfo=UTC)

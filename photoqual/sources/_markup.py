@@ -5,6 +5,7 @@ node that carries an `aggregateRating`; a Photograph or ImageObject wins over an
 """
 
 import logging
+import math
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -19,8 +20,10 @@ from photoqual.config import Selectors
 
 _PHOTO_TYPES = ("Photograph", "ImageObject")
 _DATE_FORMATS = ("%d %b %Y", "%d %B %Y", "%b %d, %Y", "%B %d, %Y", "%Y/%m/%d", "%Y:%m:%d %H:%M:%S")
-_MAX_DEPTH = 8
-"""How deep nested or referenced nodes are followed: pages are untrusted and may refer in circles."""
+_IMAGE_NODES = 20
+"""How many nodes are searched at most for the address of a photo's image."""
+_MOST_DIGITS = 12
+"""Longer whole numbers are no number of votes and no size in pixels."""
 
 logging.getLogger("rdflib").setLevel(logging.ERROR)
 
@@ -54,15 +57,17 @@ class _Node:
 def number(text: Any) -> float | None:
     """Return the first number in `text`, decimal point or comma, or None."""
     match = re.search(r"-?\d+(?:[.,]\d+)?", str(text)) if text is not None else None
-    return float(match.group().replace(",", ".")) if match else None
+    value = float(match.group().replace(",", ".")) if match else math.nan
+    return value if math.isfinite(value) else None
 
 
 def count(text: Any) -> int | None:
-    """Return the first whole number in `text`, thousands separated or not, or None."""
+    """Return the first whole number in `text`, thousands separated or not; None without one, or with one below 0."""
     if isinstance(text, int | float):
-        return int(text)
-    match = re.search(r"\d{1,3}(?:[., \u00a0\u202f']\d{3})+(?!\d)|\d+", str(text)) if text is not None else None
-    return int(re.sub(r"\D", "", match.group())) if match else None
+        return int(text) if 0 <= text < 10**_MOST_DIGITS else None
+    match = re.search(r"(?P<minus>(?<!\S)-)?(?:\d{1,3}(?:[., \u00a0\u202f']\d{3})+(?!\d)|\d+)", str(text or ""))
+    digits = re.sub(r"\D", "", match.group()) if match else ""
+    return int(digits) if match and not match["minus"] and len(digits) <= _MOST_DIGITS else None
 
 
 def date(text: Any) -> datetime | None:
@@ -99,7 +104,7 @@ def facts_from_schema(html: str, url: str) -> Facts:
             nodes += _graph(found)
             if facts := _facts_of(nodes, url):
                 return facts
-    raise PageProblem("no_image" if _rated(nodes) else "no_rating")
+    raise PageProblem("no_image" if any(_votes(rating) for _, rating in _rated(nodes)) else "no_rating")
 
 
 def facts_from_selectors(page: Selector, selectors: Selectors, url: str) -> Facts:
@@ -111,10 +116,11 @@ def facts_from_selectors(page: Selector, selectors: Selectors, url: str) -> Fact
     mean, votes, image = number(text(selectors.rating)), count(text(selectors.votes)), text(selectors.image)
     if mean is None or not votes:
         raise PageProblem("no_rating")
-    if not image:
+    address = _address(url, image)
+    if not address:
         raise PageProblem("no_image")
     return Facts(
-        image=urljoin(url, image),
+        image=address,
         votes_mean=mean,
         votes_count=votes,
         category=text(selectors.category),
@@ -134,16 +140,14 @@ def select(page: Selector, selector: str) -> str | None:
 
 def _facts_of(nodes: list[_Node], url: str) -> Facts | None:
     for photo, rating in _rated(nodes):
-        mean = number(_first(rating, "ratingValue"))
-        votes = count(_first(rating, "ratingCount", "reviewCount"))
-        image = _image(photo)
-        if mean is None or not votes or not image:
+        votes, image = _votes(rating), _image(photo, url, set())
+        if votes is None or image is None:
             continue
         worst, best = number(_first(rating, "worstRating")), number(_first(rating, "bestRating"))
         return Facts(
-            image=urljoin(url, image),
-            votes_mean=mean,
-            votes_count=votes,
+            image=image,
+            votes_mean=votes[0],
+            votes_count=votes[1],
             scale=(worst, best) if worst is not None and best is not None else None,
             category=_text(photo, "genre", "category", "articleSection"),
             title=_text(photo, "name", "headline", "caption"),
@@ -153,6 +157,12 @@ def _facts_of(nodes: list[_Node], url: str) -> Facts | None:
             height=_pixels(photo, "height"),
         )
     return None
+
+
+def _votes(rating: _Node) -> tuple[float, int] | None:
+    """Return mean and number of votes, or None when nobody voted or the numbers cannot be read."""
+    mean, votes = number(_first(rating, "ratingValue")), count(_first(rating, "ratingCount", "reviewCount"))
+    return (mean, votes) if mean is not None and votes else None
 
 
 def _rated(nodes: list[_Node]) -> list[tuple[_Node, _Node]]:
@@ -168,14 +178,35 @@ def _rated(nodes: list[_Node]) -> list[tuple[_Node, _Node]]:
     return sorted(pairs, key=lambda pair: not pair[0].types.intersection(_PHOTO_TYPES))
 
 
-def _image(photo: _Node) -> str | None:
+def _image(photo: _Node, url: str, seen: set[int]) -> str | None:
     """Return the address of the photo's smallest stated rendering: a thumbnail is enough, and kind to the server."""
-    for name in ("thumbnailUrl", "thumbnail", "contentUrl", "image"):
+    seen.add(id(photo))
+    for name in ("thumbnailUrl", "thumbnail", "contentUrl", "image", *(["url"] if len(seen) > 1 else [])):
         for value in photo.properties.get(name, []):
-            address = (_image(value) or _first(value, "url")) if isinstance(value, _Node) else value
-            if isinstance(address, str) and address.strip():
-                return address.strip()
+            if not isinstance(value, _Node):
+                found = _address(url, value)
+            elif id(value) in seen or len(seen) > _IMAGE_NODES:
+                continue
+            else:
+                found = _image(value, url, seen)
+            if found:
+                return found
     return None
+
+
+def _address(url: str, link: Any) -> str | None:
+    """Return the absolute address of `link` on the page at `url`, or None when it has none."""
+    if not isinstance(link, str) or not link.strip():
+        return None
+    try:
+        return _written(urljoin(url, link.strip()))
+    except ValueError:
+        return None
+
+
+def _written(text: str) -> str:
+    """Return `text` with what UTF-8 cannot write as question marks: JSON may hold half characters."""
+    return text.encode("utf-8", "replace").decode()
 
 
 def _first(node: _Node, *names: str) -> Any:
@@ -188,7 +219,7 @@ def _first(node: _Node, *names: str) -> Any:
 
 def _text(node: _Node, *names: str) -> str | None:
     value = _first(node, *names)
-    return " ".join(str(value).split()) if value is not None else None
+    return _written(" ".join(str(value).split())) if value is not None else None
 
 
 def _pixels(node: _Node, name: str) -> int | None:
@@ -200,45 +231,52 @@ def _pixels(node: _Node, name: str) -> int | None:
 
 
 def _graph(items: list[Any]) -> list[_Node]:
-    """Bring what extruct gives for any syntax to nodes; nested and referenced nodes are found in their owners too."""
-    by_id = {item["@id"]: item for item in _dicts(items, 0) if isinstance(item.get("@id"), str) and len(item) > 1}
-    return [_node(item, by_id, 0) for item in _dicts(items, 0)]
+    """Bring what extruct gives for any syntax to nodes, nested ones too. Each is made once and a reference is its node,
+    so pages may refer in circles.
+    """
+    found = list(_dicts(items))
+    nodes = {id(item): _Node(_types(item)) for item in found}
+    by_id = {item["@id"]: nodes[id(item)] for item in found if isinstance(item.get("@id"), str) and len(item) > 1}
+    for item in found:
+        for name, value in _properties(item).items():
+            if not name.startswith("@"):
+                values = value if isinstance(value, list) else [value]
+                made = [_value(one, nodes, by_id) for one in values if one is not None]
+                nodes[id(item)].properties.setdefault(_local(name), []).extend(made)
+    return list(nodes.values())
 
 
-def _dicts(value: Any, depth: int) -> Iterator[dict[str, Any]]:
-    if isinstance(value, dict):
-        yield value
-    if depth < _MAX_DEPTH and isinstance(value, dict | list):
-        for inner in value.values() if isinstance(value, dict) else value:
-            yield from _dicts(inner, depth + (isinstance(value, dict)))
+def _dicts(items: list[Any]) -> Iterator[dict[str, Any]]:
+    """Yield every dict in `items`, outer ones first; without recursion, since pages may nest as deep as they like."""
+    waiting: list[Any] = [items]
+    while waiting:
+        value = waiting.pop()
+        if isinstance(value, dict):
+            yield value
+            value = list(_properties(value).values())
+        if isinstance(value, list):
+            waiting += reversed(value)
 
 
-def _node(item: dict[str, Any], by_id: dict[str, dict[str, Any]], depth: int) -> _Node:
+def _properties(item: dict[str, Any]) -> dict[str, Any]:
+    return item["properties"] if isinstance(item.get("properties"), dict) else item
+
+
+def _types(item: dict[str, Any]) -> frozenset[str]:
     stated = item.get("@type", item.get("type", []))
-    types = frozenset(
+    return frozenset(
         _local(name) for name in (stated if isinstance(stated, list) else [stated]) if isinstance(name, str)
     )
-    raw = item["properties"] if isinstance(item.get("properties"), dict) else item
-    properties = {
-        _local(name): _values(value, by_id, depth + 1) for name, value in raw.items() if not name.startswith("@")
-    }
-    return _Node(types, properties if depth < _MAX_DEPTH else {})
 
 
-def _values(value: Any, by_id: dict[str, dict[str, Any]], depth: int) -> list[Any]:
-    values = value if isinstance(value, list) else [value]
-    return [] if depth > _MAX_DEPTH else [_value(one, by_id, depth) for one in values if one is not None]
-
-
-def _value(value: Any, by_id: dict[str, dict[str, Any]], depth: int) -> Any:
+def _value(value: Any, nodes: dict[int, _Node], by_id: dict[str, _Node]) -> Any:
     if not isinstance(value, dict):
         return value
     if "@value" in value:
         return value["@value"]
-    reference = value.get("@id")
     if set(value) == {"@id"}:
-        return _node(by_id[reference], by_id, depth) if reference in by_id else reference
-    return _node(value, by_id, depth)
+        return by_id.get(str(value["@id"]), value["@id"])
+    return nodes[id(value)]
 
 
 def _local(name: str) -> str:

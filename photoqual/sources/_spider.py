@@ -6,15 +6,16 @@
 
 import asyncio
 import json
+import logging
 import os
 import sys
 import threading
 import urllib.request
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterable, Iterator
 from dataclasses import replace
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
-from typing import Any, BinaryIO, NoReturn
+from typing import Any, BinaryIO, ClassVar, NoReturn
 from urllib.parse import urlsplit
 
 import scrapy
@@ -32,6 +33,7 @@ from photoqual.config import GallerySource
 from photoqual.sources import _addresses, _markup, _wire
 from photoqual.sources.records import Record
 
+logger = logging.getLogger(__name__)
 PAGE_MEGABYTES = 10
 """Largest HTML page that is read."""
 MAX_WAIT_SECONDS = 300
@@ -76,7 +78,12 @@ class AddressGuard:
 
 
 class PublicResolver(CachingThreadedResolver):
-    """Resolve names, and refuse those that lead to a private address: what is checked is what is connected to."""
+    """Resolve names, and refuse those that lead to a private address: what is checked is what is connected to.
+
+    Twisted makes of a refusal that there is no such host, so the names are kept.
+    """
+
+    refused: ClassVar[set[str]] = set()
 
     def getHostByName(  # noqa: N802 - Twisted's name
         self, name: str, timeout: Any = ()
@@ -85,6 +92,7 @@ class PublicResolver(CachingThreadedResolver):
 
     def _check(self, address: str, name: str) -> str:
         if name not in _proxy_hosts() and not _addresses.is_public(address):
+            self.refused.add(name)
             raise Refused("private_address")
         return address
 
@@ -150,21 +158,41 @@ class GallerySpider(scrapy.Spider):
 
     async def start(self) -> AsyncIterator[Request]:
         for url in self.config.start:
-            yield self._request(url, self.listing, "start")
+            yield self._request(url, self.listing, "start", seen=set())
 
     def listing(self, response: Response) -> Iterator[Request]:
-        """Follow the photo links of a listing page, then its next page; stop where a page links no photo."""
+        """Follow the photo links of a listing page, then its next page; stop where a page links no photo, or none that
+        the pages before it did not link: some sites show their last page for ever.
+        """
         self.failures_in_a_row = 0
         if not isinstance(response, TextResponse):
             self._skip("not_a_page", response.url)
             return
-        links = list(dict.fromkeys(response.urljoin(link) for link in response.css(self.config.photo_links).getall()))
+        seen: set[str] = response.meta["seen"]
+        links = self._links(response, response.css(self.config.photo_links).getall())
+        fresh = [link for link in links if link not in seen]
+        seen.update(fresh)
         if not links:
             self._skip("no_photo_links", response.url)
-        for link in links:
+        for link in fresh:
             yield self._request(link, self.photo_page, "page", priority=10)
-        for link in response.css(self.config.next_links).getall() if links and self.left != 0 else ():
-            yield self._request(response.urljoin(link), self.listing, "listing")
+        if fresh and self.left != 0:
+            for link in self._links(response, response.css(self.config.next_links).getall()):
+                yield self._request(link, self.listing, "listing", seen=seen)
+
+    def _links(self, response: Response, links: Iterable[str]) -> list[str]:
+        """Return the absolute addresses of `links`, each once; count those that lead nowhere, such as `mailto:`."""
+        found: dict[str, None] = {}
+        for link in links:
+            try:
+                url = response.urljoin(link)
+            except ValueError:
+                url = ""
+            if _addresses.is_http(url):
+                found[url] = None
+            else:
+                self._skip("not_http", f"{link} on {response.url}")
+        return list(found)
 
     def photo_page(self, response: Response) -> Iterator[Request]:
         """Read a photo's page; ask for its image when the catalog does not hold it yet."""
@@ -177,6 +205,13 @@ class GallerySpider(scrapy.Spider):
             record = record_of(response, self.config, self.key_of(response.url))
         except _markup.PageProblem as problem:
             self._skip(str(problem), response.url)
+            return
+        except Exception:  # parsers of hostile pages raise nearly anything
+            logger.exception("%s cannot be read", response.url)
+            self._skip("broken_page", response.url)
+            return
+        if not _addresses.is_http(record.image_url or ""):
+            self._skip("image_not_http", response.url)
             return
         if record.source_key in self.known and self.known[record.source_key] == record.image_url:
             self._send({"kind": "known", "record": _wire.pack_record(record)})
@@ -196,12 +231,16 @@ class GallerySpider(scrapy.Spider):
         """Count what could not be fetched; an image that is too large is quarantined rather than tried for ever."""
         request: Request = failure.request
         reason, what = _reason(failure.value), request.meta["what"]
+        if reason == "unknown_host" and urlsplit(request.url).hostname in PublicResolver.refused:
+            reason = "private_address"
         if what == "image" and reason == "too_many_bytes":
             self._send({"kind": "refused", "reason": reason, "record": _wire.pack_record(request.meta["record"])})
             return
         if what == "image" and self.left is not None:
             self.left += 1
         self._skip(f"image_{reason}" if what == "image" else reason, request.url, start=what == "start")
+        if isinstance(failure.value, exceptions.IgnoreRequest) and not isinstance(failure.value, HttpError):
+            return  # our own choice, which says nothing about how the site is
         self.failures_in_a_row += 1
         if self.failures_in_a_row == MAX_FAILURES_IN_A_ROW and self.crawler.engine:
             self._skip("gave_up", f"{request.url} and what would have come after it")
@@ -270,12 +309,10 @@ def _reason(error: BaseException) -> str:
     if isinstance(error, Refused):
         return error.reason
     if isinstance(error, exceptions.IgnoreRequest):
-        return "robots_txt" if "robots.txt" in str(error) else "too_many_redirects"
-    cause: BaseException | None = error
-    while cause is not None:
-        if isinstance(cause, Refused):
-            return cause.reason
-        cause = cause.__cause__ or cause.__context__
+        said = str(error)
+        if "robots.txt" in said:
+            return "robots_txt"
+        return "too_many_bytes" if "DOWNLOAD_MAXSIZE" in said else "too_many_redirects"
     return _FAILURES.get(type(error).__name__, type(error).__name__)
 
 
@@ -286,6 +323,7 @@ def settings_of(config: GallerySource, max_megabytes: float) -> dict[str, Any]:
         "USER_AGENT": polite.user_agent,
         "ROBOTSTXT_OBEY": polite.obey_robots,
         "DOWNLOAD_DELAY": polite.delay_seconds,
+        "DOWNLOAD_DELAY_JITTER": 0.0,
         "CONCURRENT_REQUESTS": polite.concurrency,
         "CONCURRENT_REQUESTS_PER_DOMAIN": polite.concurrency,
         "DOWNLOAD_TIMEOUT": polite.timeout_seconds,

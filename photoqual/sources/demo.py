@@ -15,14 +15,17 @@ from contextlib import ExitStack
 from dataclasses import replace
 
 from photoqual.config import DemoSource, GallerySource, PhotosParams, Politeness
+from photoqual.sources import _demo_photos
 from photoqual.sources._demo_site import DemoSite
 from photoqual.sources.gallery import Gallery
 from photoqual.sources.records import Fetched, Known, Skipped
 
-__all__ = ["Demo", "DemoSite"]
+__all__ = ["Demo", "DemoSite", "unseen"]
 
 STABLE = "http://demo.invalid"
 """The site's address in the catalog: it listens on another port each time, which changes nothing about a photo."""
+_CLEARLY = 0.5
+"""Strength from which the damage to a photo is plain to see."""
 
 
 class Demo:
@@ -58,6 +61,16 @@ def _moved_event(event: Fetched, url: str) -> Fetched:
 
 def _moved(address: str | None, old: str, new: str) -> str | None:
     return new + address.removeprefix(old) if address and address.startswith(old + "/") else address
+
+
+def unseen(edition: int) -> Iterator[tuple[str, bytes]]:
+    """Yield name and JPEG of three photos that the edition after `edition` brings: one undamaged, two damaged."""
+    coming = _demo_photos.photos(edition + 1)[len(_demo_photos.photos(edition)) :]
+    undamaged = next(photo for photo in coming if photo.defect is None)
+    damaged = {photo.defect: photo for photo in coming if photo.defect and photo.strength > _CLEARLY}
+    for photo in (undamaged, *list(damaged.values())[:2]):
+        name = f"{photo.defect or 'undamaged'}-{photo.number}".lower().replace(" ", "-")
+        yield name, _demo_photos.render(photo)
 
 
 def main() -> None:

@@ -17,7 +17,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from photoqual.config import GallerySource, PhotosParams
-from photoqual.errors import SourceError
+from photoqual.errors import ConfigError, SourceError
 from photoqual.sources import _wire
 from photoqual.sources.records import Fetched, Known, Skipped
 
@@ -51,7 +51,10 @@ class Gallery:
         self.max_megabytes = photos.max_megabytes
 
     def harvest(self, known: Mapping[str, Known], *, limit: int | None = None) -> Iterator[Fetched | Skipped]:
-        """Crawl the site. Raise SourceError when no start address answers, or when no page gave a photo."""
+        """Crawl the site. Raise SourceError when no start address answers, or when no page gave a photo, and ConfigError
+        for a selector that cannot be read.
+        """
+        _check_selectors(self.config)
         job: dict[str, object] = {
             "config": self.config.model_dump(mode="json"),
             "known": {key: photo.image_url for key, photo in known.items()},
@@ -67,6 +70,24 @@ class Gallery:
             yield event
         if not found:
             raise _nothing(self.config.start, trouble)
+
+
+def _check_selectors(config: GallerySource) -> None:
+    """Raise ConfigError that names the first CSS selector of `config` that is none."""
+    from parsel import Selector
+
+    named = {"photo_links": config.photo_links, "next_links": config.next_links}
+    if config.group not in ("photo", "category", "day"):
+        named["group"] = config.group
+    if config.selectors:
+        named |= {f"selectors.{option}": value for option, value in config.selectors.model_dump().items() if value}
+    for option, value in named.items():
+        try:
+            Selector("<p></p>").css(value)
+        except Exception as error:  # cssselect, parsel and lxml each have errors of their own
+            raise ConfigError(
+                f"{option} {value!r} is not a CSS selector: {error}.", next_step="Mend it in params.yaml."
+            ) from None
 
 
 def _nothing(start: list[str], trouble: list[Skipped]) -> SourceError:

@@ -87,6 +87,8 @@ def describe(result: Mapping[str, Any]) -> str:
     details = result.get("details") or {}
     if "observed_partition" in details:
         return f"{_text(result.get('observed_value'))} ({_moves(details)})"
+    if result.get("partial_missing_list"):
+        return f"no {_text(result['partial_missing_list'])}"
     if "element_count" in result:
         wrong = int(result["unexpected_count"])
         examples = [

@@ -171,7 +171,11 @@ def mostly_good(rows: pd.DataFrame) -> None:
 
 
 BROKEN_LABELS = {
-    "poisoned: every mean is 5": (only(5.0), ["both_classes", "good_share"], "observed 1, expected 0.15 to 0.85"),
+    "poisoned: every mean is 5": (
+        only(5.0),
+        ["both_classes", "good_share"],
+        "observed no bad, expected bad and good; share of good photos [good_share]: observed 1, expected 0.15 to 0.85",
+    ),
     "every mean is 1": (only(1.0), ["both_classes", "good_share"], "observed 0, expected 0.15 to 0.85"),
     "fewer labels than wanted": (few, ["labelled_photos"], "observed 34, expected at least 50"),
     "nearly all good": (mostly_good, ["good_share"], "expected 0.15 to 0.85"),

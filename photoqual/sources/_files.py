@@ -1,6 +1,7 @@
 """What the sources on disk share: finding images without leaving their folder, and reading tables of a person's making."""
 
 import csv
+import io
 import os
 from collections.abc import Iterator, Mapping
 from pathlib import Path, PurePosixPath
@@ -32,12 +33,23 @@ def images(top: Path) -> Iterator[Path | Skipped]:
             path = Path(here) / name
             if name.startswith("."):
                 continue
-            if path.suffix.lower() not in SUFFIXES:
+            if not _is_utf8(str(path)):
+                yield Skipped("name_is_not_utf8", os.fsencode(path).decode(errors="replace"))
+            elif path.suffix.lower() not in SUFFIXES:
                 yield Skipped("not_an_image_file", str(path))
             elif problem := unsafe(path, top):
                 yield Skipped(problem, str(path))
             else:
                 yield path
+
+
+def _is_utf8(name: str) -> bool:
+    """Tell whether `name` can be written into the catalog; a name of other bytes comes with surrogates."""
+    try:
+        name.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def unsafe(path: Path, top: Path) -> str | None:
@@ -92,9 +104,20 @@ def table(path: str, root: Path, columns: dict[str, str | None]) -> Iterator[dic
         raise SourceError(
             f"{file} cannot be read as UTF-8 text: {error}.", next_step="Save it as CSV in UTF-8.", path=str(file)
         ) from None
-    lines = text.splitlines()
-    header = lines[0] if lines else ""
-    rows = csv.DictReader(lines, delimiter=max(",;\t", key=header.count))
+    header = next(iter(text.splitlines()), "")
+    rows = csv.DictReader(io.StringIO(text, newline=""), delimiter=max(",;\t", key=header.count), strict=True)
+    try:
+        yield from _checked(rows, file, columns)
+    except csv.Error as error:
+        raise SourceError(
+            f"{file} is not valid CSV after line {rows.line_num}: {error}.",
+            next_step="Mend the line that follows; a quote that is never closed reaches to the end of the file.",
+            path=str(file),
+        ) from None
+
+
+def _checked(rows: "csv.DictReader[str]", file: Path, columns: dict[str, str | None]) -> Iterator[dict[str, str]]:
+    """Yield `rows` with trimmed values once the header is right."""
     present = [name.strip() for name in rows.fieldnames or []]
     rows.fieldnames = present
     missing = {option: column for option, column in columns.items() if column is not None and column not in present}

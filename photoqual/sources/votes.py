@@ -13,6 +13,9 @@ from photoqual.config import PhotosParams, VotesSource
 from photoqual.sources import _files
 from photoqual.sources.records import Fetched, Known, Record, Skipped
 
+_MAX_VOTES = 2**62
+"""More votes than this fit no column and no world."""
+
 
 class Votes:
     """Photos in a folder, their votes in a CSV file."""
@@ -36,12 +39,15 @@ class Votes:
         new = 0
         for row in _files.table(config.csv, self.root, columns):
             path = top / row[config.image]
-            problem = "duplicate_row" if row[config.image] in seen else self._problem(row, path, top)
+            problem = self._problem(row, path, top)
+            if problem is None and _files.key(path.resolve(), top) in seen:
+                problem = "duplicate_row"
             if problem:
                 yield Skipped(problem, f"{config.csv}: {row[config.image] or 'a row without a name'}")
                 continue
-            seen.add(row[config.image])
-            fetched = _files.fetch(path, self._record(row, path, top), known, self.max_megabytes)
+            record = self._record(row, path, top)
+            seen.add(record.source_key)
+            fetched = _files.fetch(path, record, known, self.max_megabytes)
             if isinstance(fetched, Fetched) and (fetched.data is not None or fetched.refused):
                 if new == limit:
                     return
@@ -54,7 +60,7 @@ class Votes:
         low, high = self.config.rating_scale
         if not row[self.config.image]:
             return "row_without_name"
-        if mean is None or votes is None or votes != int(votes):
+        if mean is None or votes is None or votes != int(votes) or votes > _MAX_VOTES:
             return "not_a_number"
         if not low <= mean <= high:
             return "vote_outside_scale"

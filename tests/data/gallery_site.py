@@ -209,7 +209,7 @@ def crawl(
     source: dict[str, Any], *, known: dict[str, Known] | None = None, limit: int | None = None, **photos: Any
 ) -> Iterator[Fetched | Skipped]:
     """Crawl `source` by the real crawler in its own process and yield what comes."""
-    checked = parse_params({**dict.fromkeys(_OTHERS, {}), "sources": {"site": source}}).sources["site"]
+    checked = parse_params({**{name: {} for name in _OTHERS}, "sources": {"site": source}}).sources["site"]
     assert isinstance(checked, GallerySource)
     yield from Gallery(checked, PhotosParams(**photos)).harvest(known or {}, limit=limit)
 

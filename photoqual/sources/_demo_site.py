@@ -8,6 +8,7 @@ from urllib.parse import parse_qs, urlsplit
 
 from photoqual.sources import _demo_pages as pages
 from photoqual.sources import _demo_photos as demo
+from photoqual.sources._addresses import authority
 
 PER_PAGE = 60
 HOME_PHOTOS = 12
@@ -133,10 +134,10 @@ class _Handler(BaseHTTPRequestHandler):
 
     def do_POST(self) -> None:
         """Press a button; a page of another site that sends the form here is turned away."""
-        self.rfile.read(min(int(self.headers.get("Content-Length") or 0), 10_000))
+        self.rfile.read(min(_whole(self.headers.get("Content-Length", "")) or 0, 10_000))
         origin = self.headers.get("Origin")
-        host = urlsplit(f"//{self.headers.get('Host', '')}")
-        if host.hostname not in _LOCAL_NAMES or (origin is not None and urlsplit(origin).netloc != host.netloc):
+        host = authority(f"http://{self.headers.get('Host', '')}")
+        if host.partition(":")[0] not in _LOCAL_NAMES or (origin is not None and authority(origin) != host):
             self._reply(403, "text/plain; charset=utf-8", b"Only this site's own buttons may do that.\n")
         elif self.site.act(self.path):
             self._reply(303, "text/plain; charset=utf-8", b"", Location="/")

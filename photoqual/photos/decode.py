@@ -6,6 +6,7 @@ Not covered: camera RAW and HEIC.
 """
 
 import io
+import threading
 import warnings
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -26,6 +27,34 @@ _EXIF_ORIENTATION, _EXIF_DETAILS, _EXIF_TAKEN, _EXIF_ZONE = 0x0112, 0x8769, 0x90
 _ON_THEIR_SIDE = (5, 6, 7, 8)
 
 _SRGB = ImageCms.createProfile("sRGB")
+
+
+class _Silence:
+    """Ignores warnings while any thread is inside. Threads that each used `warnings.catch_warnings` would put back one
+    another's filters, and leave the program deaf to warnings.
+    """
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._inside = 0
+        self._before = warnings.catch_warnings()
+
+    def __enter__(self) -> None:
+        with self._lock:
+            if self._inside == 0:
+                self._before = warnings.catch_warnings()
+                self._before.__enter__()
+                warnings.simplefilter("ignore")
+            self._inside += 1
+
+    def __exit__(self, *_: object) -> None:
+        with self._lock:
+            self._inside -= 1
+            if self._inside == 0:
+                self._before.__exit__(None, None, None)
+
+
+_PILLOW_WARNINGS_IGNORED = _Silence()
 
 
 @dataclass(frozen=True)
@@ -55,8 +84,7 @@ def open_photo(
         raise UnreadablePhoto(
             "too_many_bytes", f"{len(data) / 1e6:.1f} MB is over photos.max_megabytes = {limits.max_megabytes:g}."
         )
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
+    with _PILLOW_WARNINGS_IGNORED:
         try:
             with Image.open(io.BytesIO(data), formats=FORMATS) as opened:
                 width, height = opened.size
@@ -65,7 +93,9 @@ def open_photo(
                         "too_many_pixels",
                         f"{width}×{height} is over photos.max_megapixels = {limits.max_megapixels:g}.",
                     )
-                turned = opened.getexif().get(_EXIF_ORIENTATION, 1) in _ON_THEIR_SIDE
+                # Pillow states the size of a TIFF as it is when upright, of every other format as it is stored
+                on_side = opened.getexif().get(_EXIF_ORIENTATION, 1) in _ON_THEIR_SIDE
+                turned = on_side and opened.format != "TIFF"
                 image = _decode(opened, max_side)
         except UnreadablePhoto:
             raise

@@ -50,6 +50,11 @@ class Counts:
     quarantined: Counter[str] = field(default_factory=Counter)
     skipped: Counter[str] = field(default_factory=Counter)
 
+    @property
+    def photos(self) -> int:
+        """Photos that the source gave, usable or not."""
+        return self.new + self.updated + self.unchanged + self.quarantined.total()
+
     def summary(self) -> dict[str, Any]:
         return {
             "new": self.new,

@@ -66,6 +66,10 @@ def refresh(layout: Layout, params: Params, *, limit: int | None = None) -> dict
         except SourceError as error:
             logger.error("%s: %s", name, error)
             failures.append(error)
+        else:
+            if not counts.photos:
+                logger.error("%s: gave no photo", name)
+                failures.append(_empty(name, counts))
         summary[name] = counts.summary()
         logger.info("%s: %s", name, summary[name])
     usable = catalogs.usable(ingest.frame())
@@ -90,6 +94,14 @@ def mark_removed(ingest: Ingest, sources: set[str]) -> int:
         elif not gone and row["status"] == REMOVED:
             row["status"], ingest.changed = catalogs.OK, True
     return removed
+
+
+def _empty(name: str, counts: Counts) -> EmptySource:
+    passed = ", ".join(f"{number} {reason}" for reason, number in sorted(counts.skipped.items()))
+    return EmptySource(
+        f"Source {name} gave no usable photo; passed over: {passed or 'nothing'}.",
+        next_step=f"Check the paths and options of `sources.{name}` in params.yaml, or remove it there.",
+    )
 
 
 def _raise_for(failures: list[SourceError], summary: dict[str, Any], usable: int, names: list[str]) -> None:

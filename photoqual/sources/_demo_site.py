@@ -1,6 +1,7 @@
 """The demo site's server: a small photo gallery on loopback, for refreshes to scrape and people to look at."""
 
 import threading
+from contextlib import suppress
 from functools import lru_cache
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any, Self
@@ -125,6 +126,11 @@ class _Handler(BaseHTTPRequestHandler):
     site: DemoSite
     protocol_version = "HTTP/1.1"
     timeout = 30
+
+    def handle(self) -> None:
+        """Serve one connection; that its visitor hangs up is no news."""
+        with suppress(ConnectionError):
+            super().handle()
 
     def do_GET(self) -> None:
         parts = urlsplit(self.path)

@@ -8,6 +8,7 @@ import gzip
 import threading
 import time
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any, Self
@@ -102,6 +103,11 @@ class GallerySite:
 class Handler(BaseHTTPRequestHandler):
     site: GallerySite
     protocol_version = "HTTP/1.1"
+
+    def handle(self) -> None:
+        """Serve one connection, and say nothing when the other side hangs up between two requests."""
+        with suppress(ConnectionError):
+            super().handle()
 
     def do_GET(self) -> None:
         self.site.requests.append(Seen(self.path, time.monotonic(), dict(self.headers.items())))

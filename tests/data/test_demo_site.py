@@ -3,8 +3,10 @@
 import http.client
 import signal
 import socket
+import struct
 import subprocess
 import sys
+import threading
 import urllib.request
 from collections import defaultdict
 from collections.abc import Iterator
@@ -172,6 +174,19 @@ def test_a_wrong_length_does_not_hold_the_site_up(site: DemoSite, length: str) -
         connection.sendall(request.encode())
         assert connection.recv(1000).startswith(b"HTTP/1.1 403")
     assert site.edition == 1
+
+
+@pytest.mark.parametrize("sent", [b"", b"GET /pho", b"GET /photos HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n"])
+def test_a_visitor_who_hangs_up_is_no_news(site: DemoSite, capfd: pytest.CaptureFixture[str], sent: bytes) -> None:
+    with socket.create_connection(("127.0.0.1", int(site.url.rpartition(":")[2])), timeout=5) as connection:
+        connection.sendall(sent)
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    with urllib.request.urlopen(f"{site.url}/robots.txt") as answer:
+        assert answer.status == 200
+    serving = [thread for thread in threading.enumerate() if "process_request" in thread.name]
+    for thread in serving:
+        thread.join(10)
+    assert capfd.readouterr() == ("", "")
 
 
 def test_every_page_says_that_the_votes_are_simulated(site: DemoSite) -> None:

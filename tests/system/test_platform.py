@@ -1,0 +1,142 @@
+"""The platform whole, small: the demo site, Airflow's own scheduler, DVC, MLflow; one run of each DAG, and a refusal.
+
+The tests of this file tell one story in their order, on one home: refresh → asset → retrain → poisoned votes.
+"""
+
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from io import StringIO
+
+import pytest
+from rich.console import Console
+
+from photoqual.embedded.airflow import Airflow, free_ports, running
+from photoqual.embedded.demo import REFRESH, RETRAIN, press, rate_unseen
+from photoqual.embedded.follow import Run, follow, triggered
+from photoqual.embedded.home import Home, create, held
+from photoqual.pipeline.workspace import DATA, MAIN, branch, summaries
+from photoqual.registry.history import history
+from photoqual.sources.demo import DemoSite
+
+PHOTOS = 240
+pytestmark = pytest.mark.timeout(900)
+
+
+@dataclass
+class Platform:
+    """A running platform and what its runs were."""
+
+    home: Home
+    airflow: Airflow
+    site: DemoSite
+    runs: dict[str, Run] = field(default_factory=dict)
+
+    def follow(self, dag_id: str, run_id: str) -> Run:
+        return follow(self.airflow, dag_id, run_id, Console(file=StringIO()))
+
+    def retrains(self) -> set[str]:
+        return {run["dag_run_id"] for run in self.airflow.runs(RETRAIN)}
+
+
+@pytest.fixture(scope="module")
+def platform(tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest) -> Iterator[Platform]:
+    home = Home(tmp_path_factory.mktemp("home"))
+    project = request.config.rootpath
+    (port,) = free_ports(1)
+    overrides = {
+        "sources": {"demo": {"kind": "demo", "url": f"http://127.0.0.1:{port}"}},
+        "train.epochs": 2,
+        "model.image_width": 128,
+    }
+    with held(home), DemoSite(port=port) as site:
+        create(home, project, overrides, site_port=port)
+        with running(home, project / "dags") as airflow:
+            airflow.start_dags([REFRESH, RETRAIN])
+            yield Platform(home, airflow, site)
+
+
+def test_a_refresh_advances_branch_data_and_triggers_a_training(platform: Platform) -> None:
+    before = platform.retrains()
+    run = platform.follow(REFRESH, platform.airflow.trigger(REFRESH, {"limit": PHOTOS}))
+    assert run.state == "success", run.said
+    did = dict(reversed(list(summaries(platform.home.origin, DATA))))
+    assert did["refresh"]["photos"] == PHOTOS
+    assert did["label"]["good"] > 0
+    assert platform.home.git("show", f"{DATA}:dvc.lock").count("md5:") > 0
+    assert platform.home.git("branch", "--list", branch(run.name)) == ""
+    platform.runs["triggered"] = platform.follow(RETRAIN, triggered(platform.airflow, RETRAIN, before))
+
+
+def test_the_training_registers_a_version_with_its_lineage_and_a_verdict(platform: Platform) -> None:
+    run = platform.runs["triggered"]
+    assert run.state == "success", run.said
+    (version,) = history(platform.home.registry.parent)
+    verdict = platform.airflow.result(RETRAIN, run.run_id, "promote")
+    assert version["decision"] == verdict["decision"]
+    shown = verdict["numbers"]["challenger_auc_low"] > 0.5
+    assert verdict["decision"] == ("promoted" if shown else "refused")
+    assert ("champion" in version["aliases"]) is shown
+    assert platform.home.git("merge-base", "--is-ancestor", version["git_rev"], DATA) == ""
+    assert version["run_id"] == run.name
+    assert (
+        version["frozen_test_digest"] == platform.airflow.result(RETRAIN, run.run_id, "register")["frozen_test_digest"]
+    )
+
+
+def test_a_training_by_hand_takes_the_form_and_a_dry_run_moves_nothing(platform: Platform) -> None:
+    data, before = platform.home.git("rev-parse", DATA), history(platform.home.registry.parent)
+    form = {"model_kind": "logistic", "epochs": 1, "dry_run": True}
+    run = platform.follow(RETRAIN, platform.airflow.trigger(RETRAIN, form))
+    assert run.state == "success", run.said
+    assert run.states["close"] == "skipped"
+    assert platform.home.git("rev-parse", DATA) == data
+    newest, *earlier = history(platform.home.registry.parent)
+    assert [version["aliases"] for version in earlier] == [
+        [alias for alias in version["aliases"] if alias != "challenger"] for version in before
+    ]
+    assert newest["aliases"] == ["challenger"]
+    assert newest["decision"] is None
+    assert "kind: logistic" in platform.home.git("show", f"{newest['git_rev']}:params.yaml")
+    assert "kind: gap_cnn" in platform.home.git("show", f"{MAIN}:params.yaml")
+
+
+def test_the_form_refuses_what_it_does_not_know(platform: Platform) -> None:
+    from photoqual.embedded.airflow import AirflowError
+
+    with pytest.raises(AirflowError, match="epochs"):
+        platform.airflow.trigger(RETRAIN, {"epochs": 0})
+
+
+def test_poisoned_votes_stop_at_validation_and_change_nothing(platform: Platform) -> None:
+    data, before = platform.home.git("rev-parse", DATA), history(platform.home.registry.parent)
+    retrains = platform.retrains()
+    press(platform.site.url, "poison")
+    run = platform.follow(REFRESH, platform.airflow.trigger(REFRESH, {"limit": PHOTOS}))
+    assert run.state == "failed"
+    assert run.states["validate"] == "failed"
+    assert run.states["close"] == run.states["announce"] == "upstream_failed"
+    assert "[good_share]: observed 1, expected 0.15 to 0.85" in run.said
+    assert platform.home.git("rev-parse", DATA) == data
+    assert history(platform.home.registry.parent) == before
+    assert platform.retrains() == retrains
+
+
+def test_the_champion_rates_photos_that_no_run_has_seen(platform: Platform, capfd: pytest.CaptureFixture[str]) -> None:
+    versions = history(platform.home.registry.parent)
+    if not any("champion" in version["aliases"] for version in versions):
+        promoted = subprocess.run(
+            [sys.executable, "-m", "photoqual", "rate", str(platform.home.root)],
+            env=platform.home.command_environment(),
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert promoted.returncode == 1
+        assert "no champion yet" in promoted.stderr
+        return
+    rate_unseen(platform.home, platform.site)
+    table = capfd.readouterr().out
+    assert table.count("★") >= 3
+    assert "undamaged" in table

@@ -90,11 +90,11 @@ def test_what_is_known_is_not_fetched_again_and_a_moved_image_is() -> None:
 
 
 def test_the_delay_lies_between_any_two_requests() -> None:
-    with GallerySite(photos=3) as site:
-        list(crawl(site.source(politeness={"delay_seconds": 0.2})))
+    with GallerySite(photos=2) as site:
+        list(crawl(site.source(politeness={"delay_seconds": 0.4})))
         times = sorted(request.at for request in site.requests)
-        assert len(times) == 8
-        assert min(later - earlier for earlier, later in pairwise(times)) > 0.15
+        assert len(times) == 6
+        assert min(later - earlier for earlier, later in pairwise(times)) > 0.3
 
 
 def test_robots_txt_may_be_overridden_for_a_site_of_ones_own() -> None:

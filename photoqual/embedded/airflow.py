@@ -106,13 +106,12 @@ class Airflow:
     def declare_pools(self, path: Path) -> None:
         """Make or update the pools named in a file as `airflow pools import` reads it."""
         for name, pool in json.loads(path.read_text(encoding="utf-8")).items():
-            body = {"name": name, **pool}
             try:
-                self.send("POST", "/pools", body)
+                self.send("POST", "/pools", {"name": name, **pool})
             except AirflowError as error:
                 if error.details.get("status") != 409:
                     raise
-                self.send("PATCH", f"/pools/{quote(name)}", {**body, "pool": name})
+                self.send("PATCH", f"/pools/{quote(name)}", {"pool": name, **pool})
 
     def start_dags(self, expected: list[str], *, seconds: float = 120.0) -> None:
         """Wait until the DAGs have been read, then switch them on. Raise AirflowError with import errors."""

@@ -8,6 +8,7 @@ import sys
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from io import StringIO
+from pathlib import Path
 
 import pytest
 from rich.console import Console
@@ -100,6 +101,12 @@ def test_a_training_by_hand_takes_the_form_and_a_dry_run_moves_nothing(platform:
     assert newest["decision"] is None
     assert "kind: logistic" in platform.home.git("show", f"{newest['git_rev']}:params.yaml")
     assert "kind: gap_cnn" in platform.home.git("show", f"{MAIN}:params.yaml")
+
+
+def test_pools_can_be_declared_again(platform: Platform, project_root: Path) -> None:
+    platform.airflow.declare_pools(project_root / "dags/pools.json")
+    pool = platform.airflow.send("GET", "/pools/gpu")
+    assert (pool["slots"], pool["include_deferred"]) == (1, False)
 
 
 def test_the_form_refuses_what_it_does_not_know(platform: Platform) -> None:

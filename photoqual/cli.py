@@ -4,7 +4,8 @@ import json
 import logging
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any
@@ -12,7 +13,7 @@ from typing import Annotated, Any
 import typer
 
 from photoqual import __version__
-from photoqual.errors import PhotoqualError
+from photoqual.errors import ConfigError, PhotoqualError
 from photoqual.layout import Layout
 
 app = typer.Typer(
@@ -23,6 +24,13 @@ app = typer.Typer(
 )
 STAGES, REGISTRY, PHOTOGRAPHERS = "Stages of the pipeline (see dvc.yaml)", "Model registry", "Photographers"
 OUTCOME_FILE = "PHOTOQUAL_OUTCOME_FILE"
+EXTRAS = {
+    **dict.fromkeys(("extruct", "parsel", "scrapy", "twisted"), "harvest"),
+    **dict.fromkeys(("dvc", "great_expectations", "matplotlib", "ruamel", "sklearn"), "pipeline"),
+    **dict.fromkeys(("keras", "onnx", "tensorflow", "tf2onnx"), "train-cpu"),
+    **dict.fromkeys(("mlflow", "requests", "sqlalchemy"), "registry"),
+}
+"""Which extra of pyproject.toml brings what a verb imports when it needs it."""
 
 
 class OutputFormat(StrEnum):
@@ -186,10 +194,26 @@ def common(
     logging.getLogger("photoqual").setLevel(logging.DEBUG if verbose else logging.INFO)
 
 
+@contextmanager
+def _naming_extras() -> Iterator[None]:
+    """Turn the failed import of an optional package into an error that names the extra to install."""
+    try:
+        yield
+    except ModuleNotFoundError as error:
+        package = (error.name or "").partition(".")[0]
+        if package not in EXTRAS:
+            raise
+        raise ConfigError(
+            f"This needs the package {package}, which is not installed.",
+            next_step=f"Install photoqual with the extra `{EXTRAS[package]}`, or run `make install`.",
+        ) from None
+
+
 def main() -> None:
     """Run the command line; a PhotoqualError becomes one message on standard error and its exit code."""
     try:
-        app()
+        with _naming_extras():
+            app()
     except PhotoqualError as error:
         typer.echo(f"Error: {error}", err=True)
         _leave_outcome(

@@ -5,6 +5,7 @@ import os
 import subprocess
 import sys
 import time
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -84,3 +85,26 @@ def test_version_and_schema(project_root: Path) -> None:
 
     assert photoqual("--version", cwd=project_root).stdout.strip() == f"photoqual {__version__}"
     assert "SplitParams" in json.loads(photoqual("schema", cwd=project_root).stdout)["$defs"]
+
+
+@pytest.mark.parametrize(("package", "extra"), [("mlflow", "registry"), ("great_expectations", "pipeline")])
+def test_a_light_installation_names_the_extra_it_lacks(tmp_path: Path, package: str, extra: str) -> None:
+    code = (
+        f"import sys; sys.modules[{package!r}] = None\n"
+        "from photoqual import cli\n"
+        "@cli.app.command()\n"
+        f"def needs() -> None: import {package}\n"
+        "sys.argv = ['photoqual', 'needs']\n"
+        "cli.main()"
+    )
+    done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert done.returncode == 2
+    assert f"extra `{extra}`" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_the_extras_it_names_exist(project_root: Path) -> None:
+    from photoqual.cli import EXTRAS
+
+    project = tomllib.loads((project_root / "pyproject.toml").read_text())["project"]
+    assert set(EXTRAS.values()) <= set(project["optional-dependencies"])

@@ -22,7 +22,7 @@ $(INSTALLED): pyproject.toml uv.lock
 	$(BIN)/uv sync --quiet --locked --python $(BIN)/python $(EXTRAS)
 	@touch $@
 
-demo: install ## The whole platform on demo photographs: refresh, validate, train, judge, promote (about 5 minutes)
+demo: install ## The whole platform on demo photographs: refresh, validate, train, judge, promote (about 6 minutes)
 	$(BIN)/python -m photoqual.embedded demo
 
 up: install ## Start the Airflow and MLflow UIs over the demo's workspace, until Ctrl-C

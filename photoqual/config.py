@@ -1,7 +1,8 @@
 """params.yaml as frozen, strict models: a typo fails here, before anything runs.
 
 Every hyperparameter has its one place in params.yaml; what differs between machines (addresses, folders) is an
-environment variable and lives in `settings.py`. Defaults below are those of the shipped params.yaml.
+environment variable and lives in `settings.py`. A key that is left out has the default below; the shipped params.yaml
+writes them all out, with values of its own for the demo.
 """
 
 import json
@@ -9,7 +10,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from photoqual.errors import ConfigError
 
@@ -20,6 +21,16 @@ class Strict(BaseModel):
 
 Share = Annotated[float, Field(ge=0.0, le=1.0)]
 Positive = Annotated[int, Field(ge=1)]
+Folder = Annotated[str, Field(min_length=1)]
+
+
+def _rising(pair: tuple[float, float]) -> tuple[float, float]:
+    if not pair[0] < pair[1]:
+        raise ValueError(f"the first number has to be the smaller one, not {pair[0]:g} and {pair[1]:g}")
+    return pair
+
+
+Span = Annotated[tuple[float, float], AfterValidator(_rising)]
 
 
 class Politeness(Strict):
@@ -55,11 +66,11 @@ class GallerySource(Strict):
     """
 
     kind: Literal["gallery"] = "gallery"
-    start: Annotated[list[str], Field(min_length=1)]
+    start: Annotated[list[Annotated[str, Field(pattern=r"^https?://[^/]")]], Field(min_length=1)]
     image_hosts: list[str] = []
     photo_links: str = "a.photo::attr(href)"
     next_links: str = "a[rel=next]::attr(href)"
-    rating_scale: tuple[float, float] = (1.0, 5.0)
+    rating_scale: Span = (1.0, 5.0)
     group: Literal["photo", "category", "day"] | str = "photo"
     selectors: Selectors | None = None
     politeness: Politeness = Politeness()
@@ -73,7 +84,7 @@ class FoldersSource(Strict):
     """
 
     kind: Literal["folders"] = "folders"
-    path: str
+    path: Folder
     good: list[str] = ["good"]
     bad: list[str] | None = None
     group_pattern: str | None = None
@@ -86,14 +97,14 @@ class VotesSource(Strict):
     """A folder of images and a CSV with a row per image: name, mean vote, number of votes."""
 
     kind: Literal["votes"] = "votes"
-    path: str
+    path: Folder
     csv: str
     image: str = "image"
     mean: str = "mean"
     count: str | None = "votes"
     group: str | None = None
     category: str | None = None
-    rating_scale: tuple[float, float] = (1.0, 5.0)
+    rating_scale: Span = (1.0, 5.0)
 
 
 class DemoSource(Strict):
@@ -136,7 +147,7 @@ class ValidationParams(Strict):
 
     min_photos: Positive = 50
     max_quarantined_share: Share = 0.2
-    good_share: tuple[float, float] = (0.15, 0.85)
+    good_share: Span = (0.15, 0.85)
     max_kl_divergence: Annotated[float, Field(gt=0)] = 0.1
 
 

@@ -5,7 +5,12 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+from photoqual.errors import DataError
+
+if TYPE_CHECKING:
+    import pyarrow as pa
 
 
 @contextmanager
@@ -31,6 +36,20 @@ def write_bytes(path: Path, data: bytes) -> None:
 def write_json(path: Path, value: Any) -> None:
     """Write `value` as indented JSON with sorted keys, so that equal values are equal bytes."""
     write_bytes(path, (json.dumps(value, indent=2, sort_keys=True, ensure_ascii=False) + "\n").encode())
+
+
+def read_table(path: Path) -> "pa.Table":
+    """Return the Parquet file `path`, which a stage made. Raise DataError when it is damaged."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    try:
+        return pq.read_table(path)
+    except (pa.ArrowException, OSError) as error:
+        raise DataError(
+            f"{path} cannot be read: {error}.",
+            next_step=f"Restore it with `dvc checkout {path}`, or make it again with `dvc repro`.",
+        ) from None
 
 
 def read_json(path: Path) -> Any:

@@ -83,7 +83,7 @@ def read_predictions(path: Path) -> tuple[pd.DataFrame, dict[str, str]]:
         raise MissingData(
             f"{path} does not exist.", next_step="Run `photoqual evaluate` (or `dvc repro evaluate`) first."
         )
-    table = pq.read_table(path)
+    table = files.read_table(path)
     metadata = {key.decode(): value.decode() for key, value in (table.schema.metadata or {}).items()}
     if table.schema.names != _SCHEMA.names or not {DIGEST, MODEL_DIGEST} <= set(metadata):
         raise DataError(f"{path} was not written by this version.", next_step="Run `photoqual evaluate` again.")

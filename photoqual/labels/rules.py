@@ -98,7 +98,8 @@ def label_photos(catalog: pd.DataFrame, params: LabelsParams) -> tuple[pd.DataFr
     )
     labels = _one_row_per_photo(rows, params.rule)
     left_out = {
-        "quarantined": len(catalog) - len(known),
+        "source_removed": int((catalog["status"] == catalogs.REMOVED).sum()),
+        "quarantined": int((~catalog["status"].isin([catalogs.OK, catalogs.REMOVED])).sum()),
         "excluded_category": int(excluded.sum()),
         "too_few_votes": int((few_votes & ~excluded).sum()),
     }
@@ -148,7 +149,7 @@ def read_labels(layout: Layout) -> pd.DataFrame:
         raise MissingData(
             f"{layout.labels} does not exist.", next_step="Run `photoqual label` (or `dvc repro label`) first."
         )
-    table = pq.read_table(layout.labels)
+    table = files.read_table(layout.labels)
     if table.schema.names != SCHEMA.names:
         raise DataError(
             f"{layout.labels} has other columns than this version writes.", next_step="Run `photoqual label` again."
@@ -158,11 +159,12 @@ def read_labels(layout: Layout) -> pd.DataFrame:
 
 def label(layout: Layout, params: Params) -> dict[str, Any]:
     """Run the label stage: catalog → labels. Raise TooFewPhotos when the rule labels nothing."""
-    labels, left_out = label_photos(catalogs.read_catalog(layout.catalog), params.labels)
+    catalog = catalogs.read_catalog(layout.catalog)
+    labels, left_out = label_photos(catalog, params.labels)
     good, bad = int((labels["good"] == 1).sum()), int((labels["good"] == 0).sum())
     if good + bad == 0:
         raise TooFewPhotos(
-            f"Rule `{params.labels.rule}` labels none of the {len(labels)} photos (left out: {left_out or 'none'}).",
+            f"Rule `{params.labels.rule}` labels none of the {len(catalog)} photos of the catalog (left out: {left_out or 'none'}).",
             next_step="Check `labels` in params.yaml: folder sources want rule `folders`, voted ones `extremes` or `threshold`.",
         )
     with files.atomic(layout.labels) as temporary:

@@ -71,7 +71,7 @@ def read_frozen(path: Path) -> pd.DataFrame:
         raise MissingData(
             f"{path} does not exist.", next_step="Run `photoqual split` (or `dvc repro split`), or `dvc pull` it."
         )
-    table = pq.read_table(path)
+    table = files.read_table(path)
     frozen = table.to_pandas()
     stated = (table.schema.metadata or {}).get(b"digest", b"").decode()
     if stated != frozen_digest(frozen):

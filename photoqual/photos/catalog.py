@@ -42,6 +42,8 @@ SCHEMA = pa.schema(
 )
 KEY = ["source", "source_key"]
 OK = "ok"
+REMOVED = "source_removed"
+"""Status of photos whose source is no longer in params.yaml: kept, and `ok` again when it comes back."""
 _ANEW = (
     "Run `dvc checkout` to get the last whole one back, or move it away and run `photoqual refresh`, which fetches "
     "every photo again."

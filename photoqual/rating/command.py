@@ -14,7 +14,9 @@ from rich.progress import track
 from rich.table import Table
 
 from photoqual import files
+from photoqual.errors import ConfigError, DataError
 from photoqual.models.scorer import Scorer
+from photoqual.photos.decode import SUFFIXES
 from photoqual.rating.rater import Rating, Skipped, find_photos, rate
 from photoqual.registry.fetch import fetch_model
 
@@ -24,9 +26,16 @@ def rate_paths(paths: list[Path], *, model: str, output: str, out: Path | None) 
 
     Return how many were rated and how many skipped; each skip is listed on standard error with its reason.
     """
+    if out is not None and (out.is_dir() or not out.parent.is_dir()):
+        raise ConfigError(f"{out} cannot be written.", next_step="Name a file in a folder that exists with --out.")
     errors = Console(stderr=True)
     scorer = Scorer.load(fetch_model(model))
     photos: Iterable[Path | Skipped] = list(find_photos(paths))
+    if not photos:
+        raise DataError(
+            f"There is no photo in {', '.join(str(path) for path in paths)}.",
+            next_step=f"Known endings: {', '.join(sorted(SUFFIXES))}.",
+        )
     if errors.is_terminal:
         photos = track(photos, "rating", console=errors, transient=True)
     ratings: list[Rating] = []
@@ -51,7 +60,11 @@ def _report(errors: Console, rated: int, skipped: list[Skipped]) -> None:
     by_reason = ", ".join(
         f"{count} {reason}" for reason, count in Counter(skip.reason for skip in skipped).most_common()
     )
-    errors.print(f"{rated} rated" + (f", {len(skipped)} skipped ({by_reason})" if skipped else ""), highlight=False)
+    errors.print(
+        f"{rated} rated" + (f", {len(skipped)} skipped ({by_reason})" if skipped else ""),
+        highlight=False,
+        soft_wrap=True,
+    )
 
 
 def as_json(ratings: list[Rating]) -> str:

@@ -19,6 +19,8 @@ from photoqual.rating.reasons import reasons
 
 LIMITS = PhotosParams()
 """Limits on untrusted photos while rating; the shipped defaults."""
+UNSUPPORTED = frozenset({".arw", ".cr2", ".cr3", ".dng", ".heic", ".heif", ".nef", ".orf", ".pef", ".raf", ".rw2"})
+"""Endings of photos that we cannot decode: skipped and counted, where files of other kinds are passed over."""
 _BATCH = 32
 
 
@@ -54,11 +56,25 @@ def find_photos(paths: Iterable[Path]) -> Iterator[Path | Skipped]:
         if path.is_dir():
             for folder, folders, names in os.walk(path, followlinks=False):
                 folders.sort()
-                yield from (Path(folder, name) for name in sorted(names) if Path(name).suffix.lower() in SUFFIXES)
+                yield from (_looked_at(Path(folder, name)) for name in sorted(names) if _is_photo(name))
         elif path.is_file():
-            yield path
+            yield _looked_at(path)
         else:
             yield Skipped(str(path), "not_found", "There is no such file or folder.")
+
+
+def _is_photo(name: str) -> bool:
+    return Path(name).suffix.lower() in SUFFIXES | UNSUPPORTED
+
+
+def _looked_at(path: Path) -> Path | Skipped:
+    """Return `path`, or why it cannot be rated as its name and kind already tell."""
+    shown = os.fsencode(path).decode(errors="replace")
+    if path.suffix.lower() in UNSUPPORTED:
+        return Skipped(shown, "unsupported_format", "Camera RAW and HEIC are not decoded; export it as JPEG.")
+    if shown != str(path):
+        return Skipped(shown, "name_is_not_utf8", "The name of the file is not UTF-8; rename it.")
+    return path if path.is_file() else Skipped(shown, "not_a_file", "It is not a regular file.")
 
 
 def rate(scorer: Scorer, photos: Iterable[Path | Skipped], model: str) -> Iterator[Rating | Skipped]:

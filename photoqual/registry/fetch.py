@@ -72,7 +72,8 @@ def fetch_version(version: str, source: str, *, registry: str) -> Path:
         making.mkdir(parents=True, exist_ok=True)
         try:
             mlflow.artifacts.download_artifacts(f"models:/{MODEL_NAME}/{version}", dst_path=str(making))
-            _model_folder(making)
+            if not any(making.rglob(INFO)):
+                raise FileNotFoundError(f"no {INFO} in the artifact store")
             _take_place(making, place)
         except OSError as error:
             raise ModelError(

@@ -34,6 +34,36 @@ def git_revision(root: Path) -> str:
     return found.stdout.strip()
 
 
+def committed_revision(layout: Layout, revision: str | None) -> str:
+    """Return the commit (`revision`, default HEAD) that holds the params.yaml and dvc.lock that are here.
+
+    Raise DataError when it does not exist or holds others: a version must not name a state that it was not made of. In
+    a folder that is no git repository, a given revision is taken as it is.
+    """
+    if revision is not None and not (layout.root / ".git").exists():
+        return revision
+    if revision is None:
+        commit = git_revision(layout.root)
+    else:
+        found = _git(layout.root, "rev-parse", "--verify", "--quiet", "--end-of-options", f"{revision}^{{commit}}")
+        if found is None:
+            raise DataError(f"There is no commit {revision}.", next_step="Leave --revision out to name HEAD.")
+        commit = found.decode().strip()
+    for file in (layout.lock, layout.params):
+        if file.is_file() and _git(layout.root, "show", f"{commit}:./{file.name}") != file.read_bytes():
+            raise DataError(
+                f"{file.name} is not the one that commit {commit[:12]} holds, so that commit would not tell what the model was made of.",
+                next_step="Commit it (`git add dvc.lock params.yaml && git commit`), then register.",
+            )
+    return commit
+
+
+def _git(root: Path, *arguments: str) -> bytes | None:
+    """Return what git prints, None when it fails."""
+    done = subprocess.run(["git", *arguments], cwd=root, capture_output=True, check=False)
+    return done.stdout if done.returncode == 0 else None
+
+
 def locked_outputs(lock: Path) -> dict[str, str]:
     """Return the MD5 of every output in a dvc.lock, by path."""
     if not lock.is_file():

@@ -76,7 +76,7 @@ def _challenger(client: "MlflowClient", version: str | None) -> "ModelVersion":
         missing = f"version {version}" if version else f"alias {CHALLENGER}"
         raise RegistryError(
             f"The registry at {tracking_uri()} has no {missing} of {MODEL_NAME}.",
-            next_step="Register a model first: `photoqual register`.",
+            next_step="`photoqual history` lists the versions; `photoqual register` makes one.",
         )
     return found
 

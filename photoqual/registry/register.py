@@ -93,7 +93,7 @@ def _tags(layout: Layout, frozen: pd.DataFrame, revision: str | None, run_id: st
     outputs = lineage.locked_outputs(layout.lock)
     lineage.assert_locked(layout, outputs)
     tags = {
-        "git_rev": revision or lineage.git_revision(layout.root),
+        "git_rev": lineage.committed_revision(layout, revision),
         "data_rev": lineage.data_revision(outputs),
         DIGEST: frozen_digest(frozen),
         "model_digest": model_digest(layout.challenger),

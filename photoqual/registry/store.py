@@ -71,7 +71,13 @@ def connected(root: Path = Path(), *, create: bool = False) -> "Iterator[MlflowC
             next_step="Register a model with `photoqual register`, or set MLFLOW_TRACKING_URI.",
         )
     if file is not None:
-        file.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            file.parent.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise RegistryError(
+                f"The folder of the registry {file} cannot be made: {error.strerror}.",
+                next_step="Set MLFLOW_TRACKING_URI to a place that you may write to.",
+            ) from None
     with _environment():
         import mlflow
         import requests

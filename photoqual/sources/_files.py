@@ -11,9 +11,17 @@ from photoqual.photos.decode import SUFFIXES
 from photoqual.sources.records import Fetched, Known, Record, Skipped
 
 
+def located(path: str, root: Path) -> Path:
+    """Return where `path` (`~` expanded, relative to `root`) lies, resolved. Raise SourceError for a home of nobody."""
+    try:
+        return (root / Path(path).expanduser()).resolve()
+    except RuntimeError as error:
+        raise SourceError(f"{path} cannot be located: {error}.", next_step="Correct the path in params.yaml.") from None
+
+
 def folder(path: str, root: Path, option: str) -> Path:
     """Return the folder `path` (`~` expanded, relative to `root`), resolved. Raise SourceError when there is none."""
-    found = (root / Path(path).expanduser()).resolve()
+    found = located(path, root)
     if not found.is_dir():
         raise SourceError(
             f"{found} is not a folder.",
@@ -93,7 +101,7 @@ def table(path: str, root: Path, columns: dict[str, str | None]) -> Iterator[dic
     `columns` maps an option of the source to the column that it names; None: not used. Raise SourceError that names
     what is missing and what there is.
     """
-    file = (root / Path(path).expanduser()).resolve()
+    file = located(path, root)
     try:
         text = file.read_text(encoding="utf-8-sig")
     except FileNotFoundError:

@@ -7,7 +7,7 @@ from typing import Any
 
 from photoqual import config as kinds
 from photoqual.config import Params, PhotosParams
-from photoqual.errors import EmptySource, MissingData, SourceError
+from photoqual.errors import ConfigError, EmptySource, MissingData, SourceError
 from photoqual.layout import Layout
 from photoqual.photos import catalog as catalogs
 from photoqual.photos import shards
@@ -19,8 +19,6 @@ from photoqual.sources.records import Source
 from photoqual.sources.votes import Votes
 
 logger = logging.getLogger(__name__)
-REMOVED = "source_removed"
-"""Status of photos whose source is no longer in params.yaml: kept, and `ok` again when it comes back."""
 
 
 def open_source(config: kinds.Source, photos: PhotosParams, root: Path) -> Source:
@@ -56,14 +54,14 @@ def refresh(layout: Layout, params: Params, *, limit: int | None = None) -> dict
     ingest = Ingest(layout, params.photos, catalog, now)
     removed = mark_removed(ingest, set(params.sources))
     summary: dict[str, Any] = {}
-    failures: list[SourceError] = []
+    failures: list[SourceError | ConfigError] = []
     for name, config in params.sources.items():
         counts = Counts()
         try:
             ingest.take(
                 name, open_source(config, params.photos, layout.root).harvest(ingest.known(name), limit=limit), counts
             )
-        except SourceError as error:
+        except (SourceError, ConfigError) as error:
             logger.error("%s: %s", name, error)
             failures.append(error)
         else:
@@ -90,8 +88,8 @@ def mark_removed(ingest: Ingest, sources: set[str]) -> int:
         gone = row["source"] not in sources
         removed += gone
         if gone and row["status"] == catalogs.OK:
-            row["status"], ingest.changed = REMOVED, True
-        elif not gone and row["status"] == REMOVED:
+            row["status"], ingest.changed = catalogs.REMOVED, True
+        elif not gone and row["status"] == catalogs.REMOVED:
             row["status"], ingest.changed = catalogs.OK, True
     return removed
 
@@ -104,7 +102,9 @@ def _empty(name: str, counts: Counts) -> EmptySource:
     )
 
 
-def _raise_for(failures: list[SourceError], summary: dict[str, Any], usable: int, names: list[str]) -> None:
+def _raise_for(
+    failures: list[SourceError | ConfigError], summary: dict[str, Any], usable: int, names: list[str]
+) -> None:
     """Raise what a refresh ends with when a source failed or nothing is usable."""
     if failures:
         first = failures[0]

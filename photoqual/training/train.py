@@ -14,8 +14,8 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-import pyarrow.parquet as pq
 
+from photoqual import files
 from photoqual.config import Params, TrainParams
 from photoqual.errors import MissingData, ModelError, TooFewPhotos, TrainingError
 from photoqual.labels.splits import TRAIN, VALIDATION, assert_no_leak, read_frozen
@@ -219,7 +219,7 @@ def _read_splits(layout: Layout) -> pd.DataFrame:
         raise MissingData(
             f"{layout.splits} does not exist.", next_step="Run `photoqual split` (or `dvc repro split`) first."
         )
-    return pq.read_table(layout.splits).to_pandas()
+    return files.read_table(layout.splits).to_pandas()
 
 
 def _auc(good: np.ndarray, scores: np.ndarray) -> float:

@@ -16,8 +16,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from photoqual.config import ValidationParams
-from photoqual.photos.catalog import OK
-from photoqual.sources.refresh import REMOVED
+from photoqual.photos.catalog import OK, REMOVED
 from photoqual.validation.distribution import CLASSES, HOLDOUT, Distribution, class_names, shares, whole_stars
 
 if TYPE_CHECKING:

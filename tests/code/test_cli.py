@@ -6,9 +6,14 @@ import subprocess
 import sys
 import time
 import tomllib
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
+
+from photoqual.layout import Layout
+from photoqual.photos.catalog import write_catalog
 
 HEAVY = {
     "airflow",
@@ -108,3 +113,22 @@ def test_the_extras_it_names_exist(project_root: Path) -> None:
 
     project = tomllib.loads((project_root / "pyproject.toml").read_text())["project"]
     assert set(EXTRAS.values()) <= set(project["optional-dependencies"])
+
+
+@pytest.mark.parametrize(
+    ("verb", "damaged"),
+    [("validate", "labels"), ("split", "labels"), ("train", "splits"), ("label", "catalog")],
+)
+def test_a_damaged_file_is_named_with_how_to_get_it_back(
+    tmp_path: Path, project_root: Path, make_catalog: Callable[..., Any], verb: str, damaged: str
+) -> None:
+    layout = Layout(tmp_path)
+    layout.params.write_text((project_root / "params.yaml").read_text())
+    write_catalog(layout.catalog, make_catalog({}, {}))
+    path = tmp_path / f"data/{damaged}.parquet"
+    path.write_bytes(b"damaged")
+    run = photoqual(verb, cwd=tmp_path)
+    assert run.returncode == 1
+    assert f"data/{damaged}.parquet cannot be read" in run.stderr
+    assert "dvc checkout" in run.stderr
+    assert "Traceback" not in run.stderr

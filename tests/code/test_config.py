@@ -26,6 +26,16 @@ MISTAKES = {
     "text for a number": (lambda v: v["train"].update(epochs="three"), "train.epochs"),
     "yes for a number": (lambda v: v["train"].update(epochs=True), "train.epochs"),
     "shares that do not add up": (lambda v: v["split"].update(test=0.5), "add up to 1"),
+    "scale that falls": (
+        lambda v: v["sources"].update(x={"kind": "votes", "path": "a", "csv": "b", "rating_scale": [5.0, 1.0]}),
+        "sources.x.votes.rating_scale",
+    ),
+    "share that falls": (lambda v: v["validation"].update(good_share=[0.8, 0.2]), "validation.good_share"),
+    "empty path": (lambda v: v["sources"].update(x={"kind": "folders", "path": ""}), "sources.x.folders.path"),
+    "start that is no address": (
+        lambda v: v["sources"].update(x={"kind": "gallery", "start": ["nonsense"]}),
+        "sources.x.gallery.start",
+    ),
     "unknown model": (lambda v: v["model"].update(kind="resnet9000"), "model.kind"),
 }
 

@@ -18,7 +18,7 @@ import yaml
 from PIL import Image
 
 from photoqual.config import Params
-from photoqual.errors import EmptySource, SourceError
+from photoqual.errors import ConfigError, EmptySource, SourceError
 from photoqual.layout import Layout
 from photoqual.photos.catalog import read_catalog, usable
 from photoqual.photos.decode import working_copy
@@ -208,6 +208,23 @@ def test_when_one_source_fails_the_photos_of_the_others_are_kept(layout: Layout,
     assert problem.value.next_step
     assert problem.value.details["sources"]["trips"]["new"] == 2
     assert sorted(usable(read_catalog(layout.catalog))["source"]) == ["trips", "trips", "walks"]
+
+
+@pytest.mark.parametrize(
+    ("mistake", "error"),
+    [
+        ({"path": "trips", "group_pattern": "(("}, ConfigError),
+        ({"path": "~nobody-of-this-name/photos"}, SourceError),
+    ],
+    ids=["pattern that is none", "home of nobody"],
+)
+def test_a_source_that_is_configured_wrongly_does_not_stop_the_others(
+    layout: Layout, run: Callable[..., Any], mistake: dict[str, str], error: type[Exception]
+) -> None:
+    put_photos(layout, 1, 2)
+    with pytest.raises(error):
+        run({"a": {"kind": "folders", **mistake}, **FOLDERS})
+    assert sorted(usable(read_catalog(layout.catalog))["source"]) == ["trips", "trips"]
 
 
 def test_a_source_that_is_removed_is_set_aside_and_comes_back_whole(layout: Layout, run: Callable[..., Any]) -> None:

@@ -124,3 +124,32 @@ def test_a_folder_that_is_no_model_is_a_clear_error(gallery: Path, tmp_path: Pat
     assert run.returncode == 1
     assert run.stderr.startswith("Error: ")
     assert "Traceback" not in run.stderr
+
+
+def test_what_cannot_be_rated_by_its_name_or_kind_is_skipped_with_a_reason(tmp_path: Path) -> None:
+    (tmp_path / "ours.jpg").write_bytes(encoded(scene(1)))
+    (tmp_path / "ours.xmp").write_text("a sidecar")
+    (tmp_path / "phone.HEIC").write_bytes(b"x")
+    os.mkfifo(tmp_path / "pipe.jpg")
+    (tmp_path / os.fsdecode(b"caf\xe9.jpg")).write_bytes(encoded(scene(2)))
+    found = list(find_photos([tmp_path]))
+    assert [item for item in found if isinstance(item, Path)] == [tmp_path / "ours.jpg"]
+    reasons_seen = {item.reason for item in found if isinstance(item, Skipped)}
+    assert reasons_seen == {"unsupported_format", "not_a_file", "name_is_not_utf8"}
+    assert all(item.photo.encode() for item in found if isinstance(item, Skipped))
+
+
+@pytest.mark.parametrize(
+    ("options", "code", "said"),
+    [
+        ([], 1, "There is no photo in"),
+        (["--out", "."], 2, "cannot be written"),
+        (["--out", "no/x"], 2, "cannot be written"),
+    ],
+)
+def test_nothing_to_rate_and_nowhere_to_write_are_clear_errors(
+    model: Path, tmp_path: Path, options: list[str], code: int, said: str
+) -> None:
+    command = [sys.executable, "-m", "photoqual", "rate", str(tmp_path), "--model", str(model), *options]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False, timeout=60)
+    assert (done.returncode, said in done.stderr, "Traceback" in done.stderr) == (code, True, False)

@@ -27,7 +27,7 @@ from photoqual.registry import promote as promoting
 from photoqual.registry.audit import events
 from photoqual.registry.fetch import fetch_model
 from photoqual.registry.history import history
-from photoqual.registry.lineage import data_revision, flat_params, git_revision, locked_outputs
+from photoqual.registry.lineage import committed_revision, data_revision, flat_params, git_revision, locked_outputs
 from photoqual.registry.promote import promote
 from photoqual.registry.register import register
 from photoqual.registry.rollback import rollback
@@ -223,7 +223,7 @@ def test_a_champion_whose_files_are_gone_is_not_evaluable(
     add(RED)
     verdict = promote(project, make_params())
     assert verdict["decision"] == "not_evaluable"
-    assert "holds no model.json" in verdict["reason"]
+    assert "no model.json in the artifact store" in verdict["reason"]
 
 
 def test_a_champion_that_changed_in_between_stops_the_promotion(
@@ -471,3 +471,25 @@ def test_lineage(tmp_path: Path, make_params: MakeParams) -> None:
         == data_revision(dict(reversed(one.items())))
         != data_revision({**one, "data/labels.parquet": "4"})
     )
+
+
+def test_a_version_names_only_a_commit_that_holds_its_lock_and_params(tmp_path: Path) -> None:
+    def git(*arguments: str) -> str:
+        named = ("-c", "user.name=a", "-c", "user.email=a@b")
+        done = subprocess.run(["git", *named, *arguments], cwd=tmp_path, check=True, capture_output=True, text=True)
+        return done.stdout.strip()
+
+    layout = Layout(tmp_path)
+    git("init", "-q")
+    git("commit", "-q", "--allow-empty", "-m", "one")
+    layout.lock.write_text("stages: {}")
+    with pytest.raises(DataError, match=r"dvc\.lock is not the one that commit"):
+        committed_revision(layout, None)
+    git("add", "dvc.lock")
+    git("commit", "-q", "-m", "two")
+    assert committed_revision(layout, None) == committed_revision(layout, "HEAD") == git("rev-parse", "HEAD")
+    layout.params.write_text("changed: 1")
+    with pytest.raises(DataError, match=r"params\.yaml is not the one"):
+        committed_revision(layout, "HEAD")
+    with pytest.raises(DataError, match="no commit banana"):
+        committed_revision(layout, "banana")

@@ -90,6 +90,17 @@ def fetch(path: Path, record: Record, known: Mapping[str, Known], max_megabytes:
         return Skipped("unreadable_file", str(path))
 
 
+def limited(events: Iterator[Fetched | Skipped], limit: int | None) -> Iterator[Fetched | Skipped]:
+    """Yield `events` up to the first new photo beyond `limit`."""
+    new = 0
+    for event in events:
+        if isinstance(event, Fetched) and (event.data is not None or event.refused):
+            if new == limit:
+                return
+            new += 1
+        yield event
+
+
 def key(path: Path, top: Path) -> str:
     """Return the key of a file: its path under `top`, with forward slashes on every system."""
     return PurePosixPath(path.relative_to(top)).as_posix()

@@ -27,10 +27,12 @@ class Folders:
 
     def harvest(self, known: Mapping[str, Known], *, limit: int | None = None) -> Iterator[Fetched | Skipped]:
         """Walk the folder. Raise SourceError when it is missing."""
+        yield from _files.limited(self._all(known), limit)
+
+    def _all(self, known: Mapping[str, Known]) -> Iterator[Fetched | Skipped]:
         top = _files.folder(self.config.path, self.root, "path")
         groups = self._groups()
         pattern = _compiled(self.config.group_pattern)
-        new = 0
         for path in _files.images(top):
             if isinstance(path, Skipped):
                 yield path
@@ -42,12 +44,7 @@ class Folders:
                 continue
             group = groups.get(key) or groups.get(path.name) or _group(pattern, key)
             record = Record(source_key=key, group=group, title=path.stem, label_hint=hint, etag=_files.mark(path))
-            fetched = _files.fetch(path, record, known, self.max_megabytes)
-            if isinstance(fetched, Fetched) and (fetched.data is not None or fetched.refused):
-                if new == limit:
-                    return
-                new += 1
-            yield fetched
+            yield _files.fetch(path, record, known, self.max_megabytes)
 
     def _groups(self) -> dict[str, str]:
         """Return the group of each file name or path in the table of groups."""

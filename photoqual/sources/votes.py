@@ -26,6 +26,9 @@ class Votes:
 
     def harvest(self, known: Mapping[str, Known], *, limit: int | None = None) -> Iterator[Fetched | Skipped]:
         """Go through the table. Raise SourceError when folder, table or a column is missing."""
+        yield from _files.limited(self._all(known), limit)
+
+    def _all(self, known: Mapping[str, Known]) -> Iterator[Fetched | Skipped]:
         config = self.config
         top = _files.folder(config.path, self.root, "path")
         columns = {
@@ -36,7 +39,6 @@ class Votes:
             "category": config.category,
         }
         seen: set[str] = set()
-        new = 0
         for row in _files.table(config.csv, self.root, columns):
             path = top / row[config.image]
             problem = self._problem(row, path, top)
@@ -47,12 +49,7 @@ class Votes:
                 continue
             record = self._record(row, path, top)
             seen.add(record.source_key)
-            fetched = _files.fetch(path, record, known, self.max_megabytes)
-            if isinstance(fetched, Fetched) and (fetched.data is not None or fetched.refused):
-                if new == limit:
-                    return
-                new += 1
-            yield fetched
+            yield _files.fetch(path, record, known, self.max_megabytes)
 
     def _problem(self, row: dict[str, str], path: Path, top: Path) -> str | None:
         mean = _number(row[self.config.mean])

@@ -8,10 +8,10 @@ INSTALLED := .venv/.installed
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo up repro test test-quick lint format bench clean
+.PHONY: help install demo up repro test test-quick lint format bench bench-promotion clean
 
 help: ## List the recipes
-	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | awk -F'\t' '{printf "  make %-12s %s\n", $$1, $$2}'
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | awk -F'\t' '{printf "  make %-15s %s\n", $$1, $$2}'
 
 install: $(INSTALLED) ## Install everything into .venv, as locked
 
@@ -49,6 +49,9 @@ format: install ## Format the code and mend what the linter can
 
 bench: install ## Train on real labelled photos and compare with published figures (needs PHOTOQUAL_BENCH_DATA)
 	$(BIN)/python -m benchmarks.real_data
+
+bench-promotion: install ## Prove the gate: false promotions, power, worn frozen sets, speed, races (docs/promotion.md)
+	$(BIN)/python -m benchmarks.promotion
 
 clean: ## Remove the demo's workspace, caches and the environment
 	rm -rf .demo .venv .mypy_cache .pytest_cache .ruff_cache .import_linter_cache

@@ -6,36 +6,10 @@ Random splits of these data sets leak themes and scenes; their own folds do not.
 from collections.abc import Mapping
 
 import numpy as np
-import pandas as pd
 
-from photoqual.labels.rules import read_labels
-from photoqual.labels.splits import HELD_OUT, TEST, write_frozen, write_splits
+from photoqual.labels.splits import HELD_OUT, TEST, labelled_photos, write_frozen, write_splits
 from photoqual.layout import Layout
-from photoqual.photos.catalog import read_catalog, usable
 from photoqual.photos.fingerprints import split_units
-
-COLUMNS = [
-    "photo_id",
-    "source_key",
-    "group",
-    "phash",
-    "source",
-    "category",
-    "uploaded_at",
-    "original_width",
-    "original_height",
-    "shard",
-    "row",
-]
-
-
-def labelled_photos(layout: Layout) -> pd.DataFrame:
-    """Return the labelled photos with what a split needs to know of each, in the order of `photo_id`."""
-    labels = read_labels(layout).dropna(subset=["good"])
-    catalog = usable(read_catalog(layout.catalog))
-    photos = labels[["photo_id", "good", "stars", "weight"]].merge(catalog[COLUMNS], on="photo_id", how="inner")
-    renamed = photos.rename(columns={"original_width": "width", "original_height": "height"})
-    return renamed.sort_values("photo_id", ignore_index=True)
 
 
 def write_folds(layout: Layout, splits: Mapping[str, str], bits: int) -> dict[str, int]:

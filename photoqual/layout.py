@@ -56,6 +56,16 @@ class Layout:
         return self.root / "reports/evaluation"
 
     @property
+    def promotion(self) -> Path:
+        """The verdict of the last promotion made here, and its report page."""
+        return self.root / "reports/promotion"
+
+    @property
+    def watch(self) -> Path:
+        """What the last watch of the champion made here found, and its page."""
+        return self.root / "reports/watch"
+
+    @property
     def metrics(self) -> Path:
         return self.evaluation / "metrics.json"
 

@@ -23,6 +23,8 @@ class Settings(BaseSettings):
     """Folder for the clones that tasks work in."""
     refresh_cron: str | None = "0 3 * * *"
     """When `refresh_photos` runs by itself; an empty value: only by hand."""
+    watch_cron: str | None = "0 5 * * *"
+    """When `watch_champion` runs by itself; an empty value: only by hand."""
     run_id: str | None = None
     """Run that a command belongs to; the pipeline sets it."""
     outcome_file: Path | None = None

@@ -29,7 +29,7 @@ from photoqual.errors import PhotoqualError
 from photoqual.pipeline.workspace import DATA, branch, summaries
 from photoqual.sources.demo import DemoSite, unseen
 
-REFRESH, RETRAIN = "refresh_photos", "retrain"
+REFRESH, RETRAIN, WATCH = "refresh_photos", "retrain", "watch_champion"
 
 
 class DemoFailed(PhotoqualError):
@@ -59,7 +59,7 @@ def demo(project: Path, home: Home, console: Console) -> None:
         with DemoSite(port=port) as site:
             console.print(f"The demo site is at {site.url}. Airflow is starting …")
             with running(home, project / "dags") as airflow:
-                airflow.start_dags([REFRESH, RETRAIN])
+                airflow.start_dags([REFRESH, RETRAIN, WATCH])
                 console.print(f"Airflow is at {airflow.url} (user admin, password {airflow.password})")
                 story = Story(home, airflow, site.url, console)
                 results = [story.first(), story.grown(), story.poisoned()]
@@ -164,7 +164,9 @@ def press(site: str, button: str) -> None:
 def champion_of(home: Home) -> str:
     """Return the version that has the alias `champion`, as `photoqual history` tells."""
     told = _photoqual(home, "history", capture_output=True)
-    return next(str(entry["version"]) for entry in json.loads(told.stdout) if "champion" in entry["aliases"])
+    return next(
+        str(entry["version"]) for entry in json.loads(told.stdout)["versions"] if "champion" in entry["aliases"]
+    )
 
 
 def rate_unseen(home: Home, site: DemoSite) -> None:

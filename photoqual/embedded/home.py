@@ -62,6 +62,7 @@ class Home:
             "PHOTOQUAL_DVC_CACHE": str(self.root / "dvc-cache"),
             "PHOTOQUAL_WORKSPACES": str(self.root / "workspaces"),
             "PHOTOQUAL_REFRESH_CRON": "",
+            "PHOTOQUAL_WATCH_CRON": "",
             "MLFLOW_TRACKING_URI": f"sqlite:///{self.registry}",
             "AIRFLOW_HOME": str(self.airflow),
             "XDG_CACHE_HOME": str(self.root / "cache"),

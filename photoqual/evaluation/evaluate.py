@@ -3,6 +3,7 @@
 import hashlib
 import logging
 import shutil
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -12,11 +13,14 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from photoqual import files
-from photoqual.config import Params
+from photoqual.config import EvaluateParams, Params
 from photoqual.errors import DataError, MissingData
 from photoqual.evaluation import metrics, plots
 from photoqual.evaluation.scoring import score_photos
 from photoqual.evaluation.significance import careful_interval
+from photoqual.evaluation.usefulness import Measures, Truth, reduction_curve, usefulness
+from photoqual.evaluation.votes import Distribution
+from photoqual.labels.rules import read_labels
 from photoqual.labels.splits import frozen_digest, read_frozen
 from photoqual.layout import Layout
 from photoqual.models import answer
@@ -26,6 +30,8 @@ from photoqual.photos.shards import read_photos
 
 log = logging.getLogger(__name__)
 
+Votes = Mapping[str, Distribution | None]
+"""Vote distributions by photo id, see votes.py."""
 DIGEST, MODEL_DIGEST = "frozen_test_digest", "model_digest"
 """Keys in the metadata of predictions.parquet: which frozen set, and which model (see model_digest), it is of."""
 _SCHEMA = pa.schema(
@@ -42,26 +48,51 @@ _SCHEMA = pa.schema(
 def evaluate(layout: Layout, params: Params) -> dict[str, Any]:
     """Run the evaluate stage: score the frozen test set with models/challenger and write reports/evaluation.
 
-    Raise ModelError without a usable model, MissingData without the frozen test set or its photos, DataError when
-    they cannot be judged.
+    What cannot be computed on this frozen set is left out of metrics.json, and returned in `not_computable` with the
+    reason. Vote distributions come from data/labels.parquet, where there is one. Raise ModelError without a usable
+    model, MissingData without the frozen test set or its photos, DataError when they cannot be judged.
     """
-    frozen = read_frozen(layout.frozen_test)
+    frozen, votes = read_frozen(layout.frozen_test), read_votes(layout)
     scorer = Scorer.load(layout.challenger)
     histograms = _Histograms(dict(zip(frozen["photo_id"], frozen["good"], strict=True)))
     scores = score_photos(layout.photos, frozen, scorer, observe=histograms.add)
-    good = frozen["good"].to_numpy()
-    found = metrics.summary(good, scores, scorer.info.threshold)
-    low, high = careful_interval(good, scores, params.evaluate.confidence, frozen["group"].to_numpy())
-    found |= {"auc_low": low, "auc_high": high}
+    measured = measure(frozen, scores, scorer.info.threshold, params.evaluate, votes)
+    found = measured.figures
 
     digest = frozen_digest(frozen)
     predictions = predicted(frozen, scores, scorer.info)
     _write_predictions(layout.predictions, predictions, digest, model_digest(layout.challenger))
-    _write_curves(layout.evaluation, good, scores)
+    _write_curves(layout.evaluation, frozen["good"].to_numpy(), scores)
     _write_plots(layout, params, predictions, histograms, found, scorer.info)
     files.write_json(layout.metrics, found)
-    log.info("AUC %.4f (%.4f to %.4f) on %d frozen photos", found["auc"], low, high, len(frozen))
-    return {**found, DIGEST: digest}
+    log.info(
+        "AUC %.4f (%.4f to %.4f) on %d frozen photos", found["auc"], found["auc_low"], found["auc_high"], len(frozen)
+    )
+    for reason in dict.fromkeys(measured.unknown.values()):
+        names = [name for name, why in measured.unknown.items() if why == reason]
+        log.info("Not computable: %s (%s)", ", ".join(names), reason)
+    return {**found, "not_computable": measured.unknown, DIGEST: digest}
+
+
+def measure(
+    frozen: pd.DataFrame, scores: np.ndarray, threshold: float, params: EvaluateParams, votes: Votes
+) -> Measures:
+    """Return every measure of metrics.json of `scores` on `frozen`; vote distributions in `votes` by photo id."""
+    good, groups = frozen["good"].to_numpy(), frozen["group"].to_numpy(dtype=object)
+    low, high = careful_interval(good, scores, params.confidence, groups)
+    distributions = [votes.get(photo_id) for photo_id in frozen["photo_id"]]
+    truth = Truth(good, groups, frozen["stars"].to_numpy(dtype=float), distributions)
+    useful = usefulness(truth, scores, params)
+    summary = {**metrics.summary(good, scores, threshold), "auc_low": low, "auc_high": high}
+    return Measures({**summary, **useful.figures}, useful.unknown)
+
+
+def read_votes(layout: Layout) -> Votes:
+    """Return the vote distributions in data/labels.parquet by photo id; none where there are no labels."""
+    if not layout.labels.is_file():
+        return {}
+    labels = read_labels(layout)
+    return dict(zip(labels["photo_id"], labels["vote_distribution"], strict=True))
 
 
 def model_digest(folder: Path) -> str:
@@ -154,6 +185,14 @@ def _write_plots(
     plots.precision_recall(making / "precision_recall.png", recalls, precisions, float(good.mean()), len(good))
     plots.confusion(making / "confusion.png", metrics.confusion(good, scores >= info.threshold), info.threshold)
     plots.score_distributions(making / "scores.png", good, scores, info.threshold)
+    plots.gallery_reduction(
+        making / "gallery_reduction.png",
+        reduction_curve(good, scores),
+        found["gallery_reduction"],
+        (found["gallery_reduction_low"], found["gallery_reduction_high"]) if "gallery_reduction_low" in found else None,
+        params.evaluate,
+        float(good.mean()),
+    )
     plots.rgb_histograms(making / "rgb_histograms.png", histograms.sums, histograms.photos)
     _draw_grids(layout, making, predictions, params.evaluate.grid_photos)
     shutil.rmtree(folder, ignore_errors=True)

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from PIL import Image
 
+from photoqual.config import EvaluateParams
 from photoqual.evaluation.metrics import Confusion
 
 if TYPE_CHECKING:
@@ -74,6 +75,48 @@ def precision_recall(path: Path, recalls: np.ndarray, precisions: np.ndarray, go
         ylim=(-0.01, 1.03),
     )
     axes.legend(loc="best")
+    _save(figure, path)
+
+
+def gallery_reduction(
+    path: Path,
+    curve: tuple[np.ndarray, np.ndarray],
+    reduction: float,
+    interval: tuple[float, float] | None,
+    params: EvaluateParams,
+    good_share: float,
+) -> None:
+    """Draw the share of good photos kept over the share of the gallery left out, (shares left out, shares kept), with
+    a point at the reduction that keeps `params.keep_share`. A perfect score keeps all until only good photos are left.
+    """
+    bounds = f", {params.confidence:.0%} interval {interval[0]:.0%} to {interval[1]:.0%}" if interval else ""
+    figure, axes = _figure(
+        f"{reduction:.0%} of the gallery can be left out\nwhile {params.keep_share:.0%} of the good photos stay{bounds}",
+        (5.8, 5.4),
+    )
+    axes.plot([0, 1 - good_share, 1], [1, 1, 0], "--", color="0.5", label="perfect score")
+    axes.plot([0, 1], [1, 0], ":", color="0.5", label="chance")
+    axes.plot(*curve, color=GOOD, linewidth=2.2, label="challenger")
+    axes.axhline(params.keep_share, color=BAD, linewidth=1, linestyle="-.")
+    if interval:
+        axes.plot(interval, [params.keep_share] * 2, color=BAD, linewidth=3, marker="|", markersize=16)
+    axes.plot(
+        reduction,
+        np.interp(reduction, *curve),
+        "o",
+        markersize=9,
+        color=BAD,
+        label=f"{1000 * reduction:.0f} of 1,000 photos not looked at:\n"
+        f"{1000 * reduction * params.seconds_per_photo / 60:.0f} minutes at {params.seconds_per_photo:g} s a photo",
+    )
+    axes.set(
+        xlabel="gallery left out, lowest scores first (share)",
+        ylabel="good photos that stay (share)",
+        xlim=(-0.01, 1.01),
+        ylim=(-0.01, 1.03),
+        aspect="equal",
+    )
+    axes.legend(loc="lower left")
     _save(figure, path)
 
 

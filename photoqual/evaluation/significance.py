@@ -3,7 +3,8 @@
 DeLong's covariance (DeLong, DeLong and Clarke-Pearson, 1988) by the midranks of Sun and Xu (2014), O(n log n), with
 Student's t and Satterthwaite's degrees of freedom as Brunner and Munzel (2000) use them for the same statistic: on
 large sets that is the normal interval, on small ones it is wider. Bootstrap of whole groups (Field and Welsh, 2007)
-where photos of one group are alike, with expanded percentiles (Hesterberg, 2015) where groups are few.
+where photos of one group are alike, with expanded percentiles (Hesterberg, 2015) where groups are few; beyond what
+the draws resolve, Student's t on their standard error.
 
 When an estimated variance is zero it says nothing: perfect scores and equal scores then get a bound from the number
 of independent pairs of a good and a bad photo (exact binomial for a perfect AUC, Hoeffding else). Rankings that agree
@@ -14,17 +15,19 @@ import math
 from dataclasses import dataclass
 
 import numpy as np
-import pandas as pd
 from numpy.typing import ArrayLike
 from scipy import stats
 
-from photoqual.evaluation.metrics import checked
+from photoqual.evaluation.groups import draw_weights, group_codes, group_strata
+from photoqual.evaluation.metrics import auc, checked
 
 DRAWS = 2000
 SEED = 20
 _NO_VARIANCE = 1e-14
 _CELLS = 4_000_000
 """Photos times draws that are held in memory at once."""
+_FEWEST_BEYOND = 20
+"""A percentile is read off the draws only where at least so many lie beyond it."""
 
 
 @dataclass(frozen=True)
@@ -116,15 +119,15 @@ def bootstrap_aucs(
     one pool instead, and draws without both classes are left out. Equal arguments give equal draws.
     """
     truth, rows = checked(good, *scores)
-    codes = _codes(groups, len(truth))
+    codes = group_codes(groups, len(truth))
     drawer = np.random.default_rng(seed)
     order = np.argsort(rows, axis=1, kind="stable")
     ties = [_tie_ends(row[places]) for row, places in zip(rows, order, strict=True)]
-    strata = _strata(truth, codes)
+    strata = group_strata(truth, codes)
     found: list[np.ndarray] = []
     at_once = max(1, _CELLS // len(truth))
     for start in range(0, draws, at_once):
-        weights = _draw_weights(strata, codes, min(at_once, draws - start), drawer)
+        weights = draw_weights(strata, codes, min(at_once, draws - start), drawer)
         both = (weights[:, truth].sum(axis=1) > 0) & (weights[:, ~truth].sum(axis=1) > 0)
         weights = weights[both]
         found.append(
@@ -136,36 +139,6 @@ def bootstrap_aucs(
             )
         )
     return np.concatenate(found, axis=1)
-
-
-def _codes(groups: ArrayLike | None, size: int) -> np.ndarray:
-    """Return an integer per photo that tells its group; None or missing: a group of its own."""
-    if groups is None:
-        return np.arange(size)
-    names = np.array(
-        [f"\0{index}" if pd.isna(name) else str(name) for index, name in enumerate(np.asarray(groups, dtype=object))]
-    )
-    return np.unique(names, return_inverse=True)[1]
-
-
-def _strata(truth: np.ndarray, codes: np.ndarray) -> list[np.ndarray]:
-    """Return the groups of each stratum: only bad, only good, mixed; one pool when a stratum has a single group."""
-    goods = np.bincount(codes, weights=truth) > 0
-    bads = np.bincount(codes, weights=~truth) > 0
-    strata = [members for kind in (~goods, ~bads, goods & bads) if len(members := np.flatnonzero(kind))]
-    return strata if min(len(members) for members in strata) > 1 else [np.concatenate(strata)]
-
-
-def _draw_weights(strata: list[np.ndarray], codes: np.ndarray, draws: int, drawer: np.random.Generator) -> np.ndarray:
-    """Return how often each photo was drawn, (draws, n)."""
-    total = sum(len(members) for members in strata)
-    times = np.zeros((draws, total), dtype=np.float32)
-    offsets = np.arange(draws)[:, None]
-    for members in strata:
-        picks = drawer.integers(len(members), size=(draws, len(members)))
-        counts = np.bincount((picks + offsets * len(members)).ravel(), minlength=draws * len(members))
-        times[:, members] = counts.reshape(draws, len(members))
-    return times[:, codes]
 
 
 def _tie_ends(rising: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -208,10 +181,16 @@ def bootstrap_difference(
     error = float(differences.std(ddof=1))
     if error**2 <= _NO_VARIANCE:
         return _difference_without_variance(delta, pairs, confidence)
-    tail = _expanded_tail(1 - confidence, _units(good, groups))
-    low, high = np.quantile(differences, [tail, 1 - tail])
-    p_value = (1 + int((differences <= 0).sum())) / (1 + len(differences))
-    return Difference(delta, float(low), float(high), delta / error, p_value, "group bootstrap")
+    units = _units(good, groups)
+    low, high = _drawn_bounds(differences, delta, 1 - confidence, units)
+    return Difference(
+        delta,
+        max(-1.0, low),
+        min(1.0, high),
+        delta / error,
+        _drawn_p_value(differences, delta, units),
+        "group bootstrap",
+    )
 
 
 def bootstrap_interval(
@@ -231,9 +210,8 @@ def bootstrap_interval(
     values = bootstrap_aucs(good, scores, groups=groups, draws=draws, seed=seed)[0]
     if values.var() <= _NO_VARIANCE:
         return _interval_without_variance(float(values[0]), pairs, tail)
-    tail = _expanded_tail(tail, _units(good, groups))
-    low, high = np.quantile(values, [tail, 1 - tail])
-    return float(low), float(high)
+    low, high = _drawn_bounds(values, auc(good, scores), tail, _units(good, groups))
+    return max(0.0, low), min(1.0, high)
 
 
 def careful_interval(good: ArrayLike, scores: ArrayLike, confidence: float, groups: ArrayLike) -> tuple[float, float]:
@@ -258,27 +236,71 @@ def careful_difference(good: ArrayLike, a: ArrayLike, b: ArrayLike, confidence: 
 
 def has_groups(groups: ArrayLike) -> bool:
     """Tell whether any group has more than one photo."""
-    codes = _codes(groups, len(np.asarray(groups, dtype=object)))
+    codes = group_codes(groups, len(np.asarray(groups, dtype=object)))
     return len(np.unique(codes)) < len(codes)
 
 
 def _pairs(good: ArrayLike, groups: ArrayLike | None = None) -> int:
     """Return how many pairs of a good and a bad photo can be formed that share no photo and no group."""
     truth, _ = checked(good)
-    codes = _codes(groups, len(truth))
+    codes = group_codes(groups, len(truth))
     return min(len(np.unique(codes[truth])), len(np.unique(codes[~truth])), len(np.unique(codes)) // 2)
 
 
 def _units(good: ArrayLike, groups: ArrayLike | None) -> int:
     """Return how many groups the class with fewer of them has."""
     truth, _ = checked(good)
-    codes = _codes(groups, len(truth))
+    codes = group_codes(groups, len(truth))
     return min(len(np.unique(codes[truth])), len(np.unique(codes[~truth])))
 
 
-def _expanded_tail(tail: float, size: int) -> float:
-    """Return the smaller tail at which percentiles of a bootstrap over `size` units keep the stated confidence."""
-    return float(stats.norm.cdf(-math.sqrt(size / (size - 1)) * stats.t.ppf(1 - tail, size - 1)))
+def _drawn_bounds(values: np.ndarray, estimate: float, tail: float, units: int) -> tuple[float, float]:
+    """Return the lower and the upper bound at `tail` each, from draws of `estimate` over `units` groups."""
+    return _drawn_low(values, estimate, tail, units), -_drawn_low(-values, -estimate, tail, units)
+
+
+def _drawn_low(values: np.ndarray, estimate: float, tail: float, units: int) -> float:
+    """Return the percentile of the draws, expanded so that few units keep the stated confidence; where too few draws
+    lie beyond it, the estimate minus t times the standard error, which is the same for draws that are normal.
+    """
+    wanted = expanded_tail(tail, units)
+    if wanted >= _resolved(values):
+        return float(np.quantile(values, wanted))
+    return estimate - _expanded_quantile(tail, units) * _far_error(values, estimate)
+
+
+def _drawn_p_value(values: np.ndarray, estimate: float, units: int) -> float:
+    """Return the tail at which the lower bound of `_drawn_low` is zero."""
+    share = float((values <= 0).mean())
+    z = float(stats.norm.isf(share)) if share >= _resolved(values) else estimate / _far_error(values, estimate)
+    return float(stats.t.sf(z / _expansion(units), units - 1))
+
+
+def _far_error(values: np.ndarray, estimate: float) -> float:
+    """Return the standard error for bounds beyond the draws: that of the draws, or the larger one that their outermost
+    percentile with enough draws beyond it tells of. Bounds therefore never come closer as the tail gets smaller.
+    """
+    seen = _resolved(values)
+    outermost = (estimate - float(np.quantile(values, seen))) / float(stats.norm.isf(seen))
+    return max(float(values.std(ddof=1)), outermost)
+
+
+def _resolved(values: np.ndarray) -> float:
+    """Return the smallest tail that is read off the draws."""
+    return min(_FEWEST_BEYOND / len(values), 0.1)
+
+
+def expanded_tail(tail: float, units: int) -> float:
+    """Return the smaller tail at which percentiles of a bootstrap over `units` groups keep the stated confidence."""
+    return float(stats.norm.sf(_expanded_quantile(tail, units)))
+
+
+def _expanded_quantile(tail: float, units: int) -> float:
+    return _expansion(units) * float(stats.t.isf(tail, units - 1))
+
+
+def _expansion(units: int) -> float:
+    return math.sqrt(units / (units - 1))
 
 
 def _interval_without_variance(value: float, pairs: int, tail: float) -> tuple[float, float]:

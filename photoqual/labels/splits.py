@@ -103,6 +103,18 @@ def draw_test(photos: pd.DataFrame, units: np.ndarray, params: SplitParams) -> n
     return np.isin(units, _draw(photos, units, params.test, f"test:{params.seed}"))
 
 
+def draw_next(photos: pd.DataFrame, units: np.ndarray, used: np.ndarray, salt: str, params: SplitParams) -> np.ndarray:
+    """Return a mask over `photos`: the next frozen test set, from units without a `used` photo (trained on, or frozen
+    before). As many as `params.test` of all photos, fewer when there are not so many; `salt` makes each set its own.
+    """
+    free = ~np.isin(units, units[used])
+    chosen = _draw(photos[free], units[free], 1.0, f"test:{params.seed}:{salt}")
+    sizes = pd.Series(units[free]).value_counts()
+    before = sizes.loc[chosen].cumsum() - sizes.loc[chosen]
+    taken = [unit for unit in chosen if before[unit] + sizes[unit] / 2 <= params.test * len(photos)]
+    return free & np.isin(units, taken)
+
+
 def assign(
     photos: pd.DataFrame, units: np.ndarray, in_test: np.ndarray, frozen: pd.DataFrame, params: SplitParams
 ) -> np.ndarray:
@@ -146,12 +158,13 @@ def assert_no_leak(trained: pd.DataFrame, frozen: pd.DataFrame, bits: int) -> No
         )
 
 
-def split(layout: Layout, params: Params) -> dict[str, Any]:
-    """Run the split stage: labels + catalog → splits, and the frozen test set when there is none yet."""
+def labelled_photos(layout: Layout) -> pd.DataFrame:
+    """Return the photos that have a label and a shard, in the order of `photo_id`, with all that a split keeps."""
     catalog = catalogs.usable(catalogs.read_catalog(layout.catalog))
     labels = read_labels(layout).dropna(subset=["good"])
     columns = [
         "photo_id",
+        "source_key",
         "group",
         "phash",
         "source",
@@ -167,19 +180,24 @@ def split(layout: Layout, params: Params) -> dict[str, Any]:
         .merge(catalog[columns], on="photo_id", how="inner")
         .sort_values("photo_id", ignore_index=True)
     )
-    photos = photos.rename(columns={"original_width": "width", "original_height": "height"})
+    return photos.rename(columns={"original_width": "width", "original_height": "height"})
+
+
+def split(layout: Layout, params: Params) -> dict[str, Any]:
+    """Run the split stage: labels + catalog → splits, and the frozen test set when there is none yet."""
+    photos = labelled_photos(layout)
     made_now = not layout.frozen_test.is_file()
     if made_now:
         units = split_units(photos, params.split.near_duplicate_bits)
         in_test = draw_test(photos, units, params.split)
-        _require_both_classes(photos[in_test], TEST, params.split.test)
+        require_both_classes(photos[in_test], TEST, params.split.test)
         write_frozen(layout.frozen_test, photos.loc[in_test])
     frozen = read_frozen(layout.frozen_test)
     units = split_units(pd.concat([photos, frozen], ignore_index=True), params.split.near_duplicate_bits)
     in_test = photos["photo_id"].isin(frozen["photo_id"]).to_numpy(dtype=bool)
     photos["split"] = assign(photos, units, in_test, frozen, params.split)
     for name in (TRAIN, VALIDATION):
-        _require_both_classes(photos[photos["split"] == name], name, getattr(params.split, name))
+        require_both_classes(photos[photos["split"] == name], name, getattr(params.split, name))
     assert_no_leak(photos[photos["split"].isin([TRAIN, VALIDATION])], frozen, params.split.near_duplicate_bits)
     write_splits(layout.splits, photos)
     counts = photos["split"].value_counts()
@@ -191,7 +209,7 @@ def split(layout: Layout, params: Params) -> dict[str, Any]:
     }
 
 
-def _require_both_classes(photos: pd.DataFrame, name: str, share: float) -> None:
+def require_both_classes(photos: pd.DataFrame, name: str, share: float) -> None:
     good, bad = int((photos["good"] == 1).sum()), int((photos["good"] == 0).sum())
     if good == 0 or bad == 0:
         raise TooFewPhotos(

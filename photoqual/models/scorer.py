@@ -37,7 +37,13 @@ class Scorer:
             session = onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
         except Exception as error:  # onnxruntime raises a family of its own C++ exceptions
             raise ModelError(f"{path} cannot be loaded: {error}.", next_step="Train the model again.") from None
+        _check_signature(session, path)
         return cls(info, session, folder)
+
+    @property
+    def answers(self) -> str:
+        """What the model's score means, in words: two models can only be compared when it is the same."""
+        return f"{self.info.head} {self.info.labels[0]}/{self.info.labels[1]}"
 
     def score(self, photos: Sequence[np.ndarray]) -> np.ndarray:
         """Return the score, 0 to 1, of each of `photos`: uint8 arrays (height, width, 3) made by
@@ -54,3 +60,16 @@ class Scorer:
                 pixels = np.stack([photos[index] for index in batch]).astype(np.float32)
                 scores[batch] = self._session.run(None, {name: pixels})[0].reshape(len(batch))  # type: ignore[attr-defined]
         return scores
+
+
+def _check_signature(session: object, path: Path) -> None:
+    """Raise ModelError unless the model takes float pixels (n, height, width, 3) and gives a number per photo."""
+    inputs, outputs = session.get_inputs(), session.get_outputs()  # type: ignore[attr-defined]
+    told = [f"{part.name} {part.type} {part.shape}" for part in (*inputs, *outputs)]
+    pixels = len(inputs) == 1 and inputs[0].type == "tensor(float)" and len(inputs[0].shape or ()) == 4
+    scores = bool(outputs) and (outputs[0].shape or [0])[-1] == 1
+    if not (pixels and inputs[0].shape[-1] == 3 and scores):
+        raise ModelError(
+            f"{path} has another signature ({'; '.join(told)}) than pixels in, one score out.",
+            next_step="Train the model again with this version of photoqual.",
+        )

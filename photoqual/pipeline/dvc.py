@@ -34,20 +34,25 @@ _HINTS = (
 )
 
 
-def configure(clone: Path, settings: Settings) -> None:
-    """Write the clone's .dvc/config.local: shared cache, linked files, this machine's store. Raise PipelineError."""
+def configure(clone: Path, settings: Settings, *, beside: Path | None = None) -> None:
+    """Write the clone's .dvc/config.local: shared cache, linked files, this machine's store. Raise PipelineError.
+
+    `beside`: a project on this machine whose cache and remotes serve where `settings` names none. With it, no remote
+    at all will do, for what is in the cache.
+    """
     if not (clone / ".dvc").is_dir():
         raise PipelineError(
             "The project has no .dvc folder.", next_step="Run `dvc init` in it and commit what that made."
         )
-    config = ConfigParser()
-    config["cache"] = {"type": LINK_TYPES}
+    config = ConfigParser(interpolation=None)
+    config.read_dict(_sections_of(beside) if beside is not None else {})
+    config["cache"] = {**(config["cache"] if config.has_section("cache") else {}), "type": LINK_TYPES}
     if settings.dvc_cache is not None:
         config["cache"]["dir"] = str(settings.dvc_cache.expanduser().absolute())
     if settings.dvc_remote_url is not None:
         config["core"] = {"remote": "photoqual"}
         config["'remote \"photoqual\"'"] = {"url": settings.dvc_remote_url}
-    elif not _has_remote(clone):
+    elif beside is None and not _has_remote(clone):
         raise PipelineError(
             "The project names no DVC remote, so nothing could pass from one task to the next.",
             next_step="Set PHOTOQUAL_DVC_REMOTE_URL, or run `dvc remote add --default` in the project and commit .dvc/config.",
@@ -60,6 +65,23 @@ def _has_remote(clone: Path) -> bool:
     config = ConfigParser(strict=False, interpolation=None)
     config.read([clone / ".dvc/config"], encoding="utf-8")
     return config.has_option("core", "remote")
+
+
+def _sections_of(project: Path) -> dict[str, dict[str, str]]:
+    """Return the cache and the remotes of a project, as configuration that holds in any folder."""
+    folder = project.absolute() / ".dvc"
+    config = ConfigParser(strict=False, interpolation=None)
+    config.read([folder / "config", folder / "config.local"], encoding="utf-8")
+    sections = {"cache": {"dir": str(folder / config.get("cache", "dir", fallback="cache"))}}
+    for section in config.sections():
+        if section.startswith("'remote "):
+            sections[section] = dict(config[section])
+            url = sections[section].get("url", "")
+            if "://" not in url:
+                sections[section]["url"] = str(folder / Path(url).expanduser())
+    if config.has_option("core", "remote"):
+        sections["core"] = {"remote": config["core"]["remote"]}
+    return sections
 
 
 def environment(clone: Path, run_id: str, extra: dict[str, str] | None = None) -> dict[str, str]:
@@ -95,26 +117,43 @@ def run(
     check: bool = False,
     force: bool = False,
     run_cache: bool = True,
+    keep: bool = True,
     command: Iterable[str] = (),
     environment: dict[str, str],
 ) -> bool:
     """Do one task's work in a clone; return False if the stage was up to date, True otherwise.
 
     In this order: with `check`, stop if `stage` is up to date; fetch the outs in `pull`; reproduce `stage` (`force`:
-    even if nothing changed; without `run_cache`: never from an earlier result) and push what it made; run `command`
-    with this Python. What is printed goes to the log, line by line. Raise PipelineError; StageFailed if it was the
-    stage or the command that failed.
+    even if nothing changed; without `run_cache`: never from an earlier result) and push what it made (without `keep`:
+    leave it in the clone alone, in neither cache nor store); run `command` with this Python. What is printed goes to
+    the log, line by line. Raise PipelineError; StageFailed if it was the stage or the command that failed.
     """
     job: dict[str, Any] = {
-        "clone": str(clone),
         "pull": list(pull),
         "stage": stage,
         "check": check,
         "force": force,
         "run_cache": run_cache,
+        "keep": keep,
         "command": list(command),
-        "answer": str(clone / ".git/photoqual-answer.json"),
     }
+    answer = _ask(clone, job, environment)
+    _raise_for(answer, stage or " ".join(job["command"]))
+    return bool(answer["worked"])
+
+
+def fetch(clone: Path, paths: Iterable[str], *, environment: dict[str, str]) -> dict[str, str]:
+    """Fetch outs, or files in them, one by one; return {path: why not} of those that cannot be had. The reason is empty
+    where cache and store just do not have it.
+    """
+    answer = _ask(clone, {"each": list(paths)}, environment)
+    _raise_for(answer, "fetch")
+    return dict(answer["missing"])
+
+
+def _ask(clone: Path, job: dict[str, Any], environment: dict[str, str]) -> dict[str, Any]:
+    """Do a job in a process of its own and return its answer."""
+    job = {**job, "clone": str(clone), "answer": str(clone / ".git/photoqual-answer.json")}
     here = str(Path(__file__).parents[2])
     program = f"import sys; sys.path.append({here!r}); from photoqual.pipeline.dvc import _main; _main()"
     process = subprocess.Popen(
@@ -138,14 +177,13 @@ def run(
             _end(process)
             raise
     try:
-        answer = json.loads(Path(job["answer"]).read_text(encoding="utf-8"))
+        answer: dict[str, Any] = json.loads(Path(job["answer"]).read_text(encoding="utf-8"))
     except (FileNotFoundError, json.JSONDecodeError):
         raise PipelineError(
             f"The process that runs DVC ended with code {code} and no answer.",
             next_step="If it was killed (code -9), give the worker more memory; then run the task again.",
         ) from None
-    _raise_for(answer, stage or " ".join(job["command"]))
-    return bool(answer["worked"])
+    return answer
 
 
 def _end(process: subprocess.Popen[str]) -> None:
@@ -212,6 +250,9 @@ def _work(job: dict[str, Any]) -> dict[str, Any]:
     logging.basicConfig(level=logging.WARNING, format="%(message)s", stream=sys.stdout)
     logging.getLogger("dvc").setLevel(logging.INFO)
     with Repo(job["clone"]) as repo:
+        if "each" in job:
+            told = {path: _pull(repo, [path]) for path in job["each"]}
+            return {"missing": {path: answer["reason"] for path, answer in told.items() if answer}}
         if job["check"] and not job["force"] and not _due(repo, job["stage"]):
             return {"worked": False}
         problem = _pull(repo, job["pull"])
@@ -231,15 +272,17 @@ def _due(repo: Any, stage: str) -> bool:
 
 
 def _pull(repo: Any, paths: list[str]) -> dict[str, str]:
-    from dvc.exceptions import DvcException
+    from dvc.exceptions import CheckoutError, DvcException
 
     try:
         if paths:
             repo.pull(targets=paths)
+    except CheckoutError as error:
+        return {"problem": "missing", "message": _cause(error), "reason": ""}
     except DvcException as error:
-        return {"problem": "missing", "message": _cause(error)}
+        return {"problem": "missing", "message": _cause(error), "reason": _cause(error)}
     except OSError as error:
-        return {"problem": "remote", "message": _cause(error)}
+        return {"problem": "remote", "message": _cause(error), "reason": _cause(error)}
     return {}
 
 
@@ -248,10 +291,18 @@ def _reproduce(repo: Any, job: dict[str, Any]) -> dict[str, str]:
     from dvc.stage.exceptions import StageCmdFailedError
 
     try:
-        repo.reproduce(job["stage"], single_item=True, force=job["force"], run_cache=job["run_cache"])
+        repo.reproduce(
+            job["stage"],
+            single_item=True,
+            force=job["force"],
+            run_cache=job["run_cache"],
+            no_commit=not job["keep"],
+        )
     except DvcException as error:
         kind = "command" if isinstance(error.__cause__, StageCmdFailedError) else "other"
         return {"problem": kind, "message": _cause(error)}
+    if not job["keep"]:
+        return {}
     try:
         repo.push(targets=[job["stage"]])
     except (DvcException, OSError) as error:

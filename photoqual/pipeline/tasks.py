@@ -16,13 +16,16 @@ from typing import Any
 from airflow.sdk import Asset, TriggerRule, get_current_context, task
 from airflow.sdk.exceptions import AirflowException, AirflowFailException, AirflowSkipException
 
-from photoqual.errors import ConfigError, EnvironmentDiffers, PhotoqualError
+from photoqual.errors import ConfigError, EnvironmentDiffers, NoChampion, PhotoqualError
 from photoqual.pipeline.stages import Stage, read_stages
 
 log = logging.getLogger(__name__)
 
 PHOTOS = Asset(name="photos")
 """New photos or labels are on branch `data`; its event's extra holds their revision."""
+DRIFT = Asset(name="drift")
+"""A watch raised an alarm about the champion; its event's extra holds the version and what crossed its threshold."""
+WATCHED_BY = ("data/photos", "data/catalog.parquet", "data/labels.parquet", "data/frozen_test.parquet")
 JUDGED_BY = ("models/challenger", "reports/evaluation", "data/frozen_test.parquet", "data/photos")
 _FINAL = (ConfigError.__name__, EnvironmentDiffers.__name__, "ValidationFailed", "FrozenTestLeak", "TooFewPhotos")
 """Errors that trying again cannot mend."""
@@ -64,10 +67,35 @@ def open_run(overrides: Mapping[str, str] | None = None) -> Any:
 
         params = get_current_context()["params"]
         chosen = {key: params[name] for key, name in (overrides or {}).items() if params[name] is not None}
-        with _reasons():
-            return workspace.open_run(_run_id(), chosen)
+        with reasons():
+            return workspace.open_run(run_id(), chosen)
 
     return opens()
+
+
+def due(opened: Any) -> Any:
+    """Make the task that decides whether a retrain is worth it, and returns the revision; otherwise it deletes the
+    run's branch and everything after it is skipped. DAG params `force` and `freeze_next`: it is.
+    """
+
+    @task(task_id="due", doc_md="What changed since the champion's data: worth a training? `photoqual due` decides.")
+    def decides(opened: str) -> str:
+        from photoqual.pipeline import workspace
+
+        params = get_current_context()["params"]
+        if params["force"] or params["freeze_next"]:
+            return opened
+        with reasons():
+            found = workspace.run_verb(opened, ["due"], needs=WATCHED_BY[2:3], run_id=run_id())
+            why = " ".join(found["reasons"])
+            if not found["retrain"]:
+                log.info("Training again is not worth it. %s", why)
+                workspace.drop_run(run_id())
+                raise AirflowSkipException(why)
+        log.info("Training again: %s", why)
+        return opened
+
+    return decides(opened)
 
 
 def run_stage(
@@ -86,8 +114,8 @@ def run_stage(
         params = get_current_context()["params"]
         forced = bool(params[force]) if isinstance(force, str) else force
         given = {key: str(params[name]) for key, name in (environment or {}).items() if params[name] is not None}
-        with _reasons():
-            return workspace.run_stage(revision, stage.name, run_id=_run_id(), force=forced, environment=given)
+        with reasons():
+            return workspace.run_stage(revision, stage.name, run_id=run_id(), force=forced, environment=given)
 
     return runs(revision)
 
@@ -106,13 +134,13 @@ def register(opened: Any, revision: Any) -> Any:
     def registers(opened: str, revision: str) -> dict[str, Any]:
         from photoqual.pipeline import workspace
 
-        with _reasons():
+        with reasons():
             if not get_current_context()["params"]["force"] and not workspace.changed_outs(
                 opened, revision, JUDGED_BY[:2]
             ):
                 raise AirflowSkipException("Nothing changed since the last run, whose challenger has been judged.")
             verb = ["register", "--revision", revision]
-            return workspace.run_verb(revision, verb, needs=JUDGED_BY, run_id=_run_id())
+            return workspace.run_verb(revision, verb, needs=JUDGED_BY, run_id=run_id())
 
     return registers(opened, revision)
 
@@ -128,8 +156,8 @@ def promote(revision: Any, registered: Any) -> Any:
 
         dry = ["--dry-run"] if get_current_context()["params"]["dry_run"] else []
         verb = ["promote", "--version", str(registered["version"]), *dry]
-        with _reasons():
-            verdict = workspace.run_verb(revision, verb, needs=JUDGED_BY[2:], run_id=_run_id())
+        with reasons():
+            verdict = workspace.run_verb(revision, verb, needs=JUDGED_BY[2:], run_id=run_id())
         log.info("Version %s: %s. %s", registered["version"], verdict["decision"], verdict["reason"])
         return verdict
 
@@ -139,14 +167,18 @@ def promote(revision: Any, registered: Any) -> Any:
 def close_run(revision: Any, *, after: Sequence[Any] = ()) -> Any:
     """Make the task that advances branch `data`; it also waits for `after`. A dry run leaves `data` as it is."""
 
-    @task(task_id="close", trigger_rule=TriggerRule.NONE_FAILED, doc_md="Advance branch `data` to what this run made.")
+    @task(
+        task_id="close",
+        trigger_rule=TriggerRule.NONE_FAILED_MIN_ONE_SUCCESS,
+        doc_md="Advance branch `data` to what this run made.",
+    )
     def closes(revision: str) -> str:
         from photoqual.pipeline import workspace
 
         if get_current_context()["params"].get("dry_run"):
             raise AirflowSkipException("Dry run: branch `data` stays as it is; the run's own branch is kept.")
-        with _reasons():
-            return workspace.close_run(_run_id(), revision)
+        with reasons():
+            return workspace.close_run(run_id(), revision)
 
     closed = closes(revision)
     for earlier in after:
@@ -162,7 +194,7 @@ def announce(opened: Any, closed: Any) -> Any:
         from photoqual.pipeline import workspace
 
         context = get_current_context()
-        with _reasons():
+        with reasons():
             news = workspace.changed_outs(opened, closed, ("data/photos", "data/labels.parquet"))
             if not news and not context["params"]["force"]:
                 raise AirflowSkipException("No new photos and no new labels: nothing to learn from.")
@@ -171,19 +203,57 @@ def announce(opened: Any, closed: Any) -> Any:
     return announces(opened, closed)
 
 
+def watch() -> Any:
+    """Make the task that watches the champion where branch `data` stands; skipped while there is no champion."""
+
+    @task(
+        task_id="watch", doc_md="Score the newest labelled photos with the champion and compare them with its training."
+    )
+    def watches() -> dict[str, Any]:
+        from photoqual.pipeline import workspace
+
+        with reasons():
+            try:
+                found = workspace.run_verb(None, ["watch"], needs=WATCHED_BY, run_id=run_id())
+            except PhotoqualError as error:
+                if error.details.get("error") == NoChampion.__name__:
+                    raise AirflowSkipException(error.message) from None
+                raise
+        log.info("%s", found["text"])
+        return {key: found[key] for key in ("outcome", "text", "version", "revision", "photos", "mlflow_run")} | {
+            "crossed": [finding["name"] for finding in found["findings"] if finding["crossed"]]
+        }
+
+    return watches()
+
+
+def alarm(watched: Any) -> Any:
+    """Make the task that emits the asset `drift`, if the watch raised an alarm."""
+
+    @task(task_id="alarm", outlets=[DRIFT], doc_md="Ask for a training where a threshold was crossed beyond chance.")
+    def alarms(watched: dict[str, Any]) -> None:
+        if watched["outcome"] != "alarm":
+            raise AirflowSkipException(watched["text"])
+        get_current_context()["outlet_events"][DRIFT].extra = {
+            key: watched[key] for key in ("version", "revision", "crossed", "mlflow_run")
+        }
+
+    return alarms(watched)
+
+
 def pools(path: Path) -> set[str]:
     """Return the pools that a deployment declares, Airflow's own included."""
     return {"default_pool", *json.loads(path.read_text(encoding="utf-8"))}
 
 
-def _run_id() -> str:
+def run_id() -> str:
     """Return a name of this DAG run that no run of another DAG has."""
     run = get_current_context()["dag_run"]
     return f"{run.dag_id}.{run.run_id}"
 
 
 @contextmanager
-def _reasons() -> Iterator[None]:
+def reasons() -> Iterator[None]:
     """Turn our errors into Airflow's: message and next step without our stack, and no retry where none can help."""
     try:
         yield

@@ -11,25 +11,20 @@ Any of these may be killed at any instant and called again with the same argumen
 get their date from their parent, so that the same work gives the same revision.
 """
 
-import fcntl
-import hashlib
 import io
 import json
 import logging
 import re
-import shutil
-import tempfile
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from photoqual import errors
 from photoqual.config import parse_params
-from photoqual.errors import ConfigError, DataBranchMoved, PipelineError, StageFailed
-from photoqual.pipeline import dvc, git, locks
-from photoqual.pipeline.environment import check_environment
+from photoqual.errors import ConfigError, DataBranchMoved, PipelineError
+from photoqual.pipeline import clones, git, locks
+from photoqual.pipeline.clones import safe
 from photoqual.pipeline.stages import Stage, covering, read_stages
 from photoqual.settings import Settings
 
@@ -37,7 +32,6 @@ log = logging.getLogger(__name__)
 
 MAIN, DATA = "main", "data"
 LOCK, PARAMS = "dvc.lock", "params.yaml"
-KEPT_CLONES = 3
 
 
 def open_run(run_id: str, overrides: Mapping[str, Any] | None = None, *, settings: Settings | None = None) -> str:
@@ -48,17 +42,7 @@ def open_run(run_id: str, overrides: Mapping[str, Any] | None = None, *, setting
     """
     settings = settings or Settings()
     with _clone(settings, run_id, "open") as clone:
-        code = git.find(clone, f"origin/{MAIN}")
-        if code is None:
-            raise PipelineError(f"The project has no branch `{MAIN}`.", next_step="Push the project's code to it.")
-        files: dict[str, str] = {}
-        parents = [code]
-        data = git.find(clone, f"origin/{DATA}")
-        if data is not None:
-            parents.insert(0, data)
-            lock = git.read(clone, data, LOCK)
-            if lock is not None:
-                files[LOCK] = lock
+        code, parents, files = _joined(clone)
         if overrides:
             files[PARAMS] = overridden(git.read(clone, code, PARAMS) or "", overrides)
         message = f"Open run {run_id}"
@@ -89,9 +73,8 @@ def run_stage(
     with _clone(settings, run_id, stage, revision) as clone:
         found = _stage(clone, stage)
         lock = _lock(clone)
-        summary = _run(
+        summary = clones.work(
             clone,
-            settings,
             run_id,
             extra=environment,
             stage=stage,
@@ -119,7 +102,7 @@ def run_stage(
 
 
 def run_verb(
-    revision: str,
+    revision: str | None,
     verb: Sequence[str],
     *,
     needs: Iterable[str] = (),
@@ -127,14 +110,24 @@ def run_verb(
     environment: Mapping[str, str] | None = None,
     settings: Settings | None = None,
 ) -> dict[str, Any]:
-    """Run `photoqual <verb>` at a revision with the outs in `needs` fetched; return the verb's result."""
+    """Run `photoqual <verb>` at a revision with the outs in `needs` fetched; return the verb's result.
+
+    With None it runs where `open_run` would start, the code of `main` with the data of branch `data`, and no branch is
+    made; the verb finds the revision of the data in PHOTOQUAL_REVISION.
+    """
     settings = settings or Settings()
     with _clone(settings, run_id, verb[0], revision) as clone:
-        return _run(
+        extra = dict(environment or {})
+        if revision is None:
+            code, parents, files = _joined(clone)
+            date = f"{git.seconds(clone, parents[0])} +0000"
+            joined = git.commit_with(clone, code, files, parents=parents, message=f"Run {verb[0]}", date=date)
+            clones.prepare(clone, joined, settings)
+            extra.setdefault("PHOTOQUAL_REVISION", parents[0])
+        return clones.work(
             clone,
-            settings,
             run_id,
-            extra=environment,
+            extra=extra,
             pull=_pullable(_lock(clone), needs),
             command=["-m", "photoqual", *verb],
         )
@@ -162,6 +155,13 @@ def close_run(run_id: str, revision: str, *, settings: Settings | None = None) -
     return target
 
 
+def drop_run(run_id: str, *, settings: Settings | None = None) -> None:
+    """Delete the branch of a run that comes to nothing; branch `data` stays as it is."""
+    settings = settings or Settings()
+    with _clone(settings, run_id, "drop") as clone:
+        _delete(clone, branch(run_id))
+
+
 def changed_outs(before: str, after: str, paths: Iterable[str], *, settings: Settings | None = None) -> list[str]:
     """Return those outs at or under `paths` that differ between two revisions."""
     settings = settings or Settings()
@@ -187,14 +187,6 @@ def summaries(clone: Path, revision: str) -> Iterator[tuple[str, dict[str, Any]]
 def branch(run_id: str) -> str:
     """Return the name of a run's branch."""
     return f"run/{safe(run_id)}"
-
-
-def safe(run_id: str) -> str:
-    """Write a run id so that git, a file system and a person can use it; distinct ids stay distinct."""
-    text = re.sub(r"[^A-Za-z0-9_-]+", "-", run_id).strip("-_")[:80]
-    if text == run_id:
-        return text
-    return f"{text or 'run'}-{hashlib.sha256(run_id.encode()).hexdigest()[:8]}"
 
 
 def overridden(text: str, overrides: Mapping[str, Any]) -> str:
@@ -225,61 +217,28 @@ def overridden(text: str, overrides: Mapping[str, Any]) -> str:
 
 @contextmanager
 def _clone(settings: Settings, run_id: str, what: str, revision: str | None = None) -> Iterator[Path]:
-    """Yield a fresh clone, with its files at `revision` if given; delete it if the block ends well, keep it otherwise."""
+    """Yield a fresh clone of the project, ready to run stages at `revision` if one is given."""
     if not settings.project_url:
         raise ConfigError(
             "PHOTOQUAL_PROJECT_URL is not set, so tasks do not know which project to work on.",
             next_step="Set it to the git address of the project, for each Airflow component that runs tasks.",
         )
-    folder = settings.workspaces.expanduser().absolute()
-    folder.mkdir(parents=True, exist_ok=True)
-    clone = Path(tempfile.mkdtemp(prefix=f"{safe(run_id)}.{safe(what)}.", dir=folder))
-    with clone.with_suffix(f"{clone.suffix}.lock").open("w") as held:
-        fcntl.flock(held, fcntl.LOCK_EX)
-        _sweep(folder)
-        try:
-            git.clone(settings.project_url, clone)
-            if revision is not None:
-                git.git("checkout", "--quiet", "--detach", git.resolve(clone, revision), cwd=clone)
-                check_environment(clone)
-                dvc.configure(clone, settings)
-            yield clone
-        except PipelineError as error:
-            error.details.setdefault("workspace", str(clone))
-            raise
-        shutil.rmtree(clone, ignore_errors=True)
-        Path(held.name).unlink(missing_ok=True)
+    with clones.fresh(settings.project_url, settings.workspaces, f"{safe(run_id)}.{safe(what)}") as clone:
+        if revision is not None:
+            clones.prepare(clone, revision, settings)
+        yield clone
 
 
-def _sweep(folder: Path) -> None:
-    """Delete the clones of failed and killed tasks but the newest few; those in use hold their lock."""
-    for held in sorted(folder.glob("*.lock"), key=_age)[KEPT_CLONES:]:
-        try:
-            with held.open() as lock:
-                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                shutil.rmtree(held.with_suffix(""), ignore_errors=True)
-                held.unlink(missing_ok=True)
-        except (BlockingIOError, FileNotFoundError):
-            continue
-
-
-def _age(path: Path) -> float:
-    try:
-        return -path.stat().st_mtime
-    except FileNotFoundError:
-        return 0.0
-
-
-def _run(
-    clone: Path, settings: Settings, run_id: str, *, extra: Mapping[str, str] | None, **work: Any
-) -> dict[str, Any]:
-    """Do DVC's work in a clone; return the result that the command left, {} if it left none."""
-    outcome = dvc.outcome_file(clone)
-    try:
-        dvc.run(clone, **work, environment=dvc.environment(clone, run_id, dict(extra or {})))
-    except StageFailed as failed:
-        raise _told(failed, _read(outcome), clone) from None
-    return _read(outcome).get("result") or {}
+def _joined(clone: Path) -> tuple[str, list[str], dict[str, str]]:
+    """Return what a run starts from: the tip of `main`, the parents of its first commit, and the dvc.lock of `data`."""
+    code = git.find(clone, f"origin/{MAIN}")
+    if code is None:
+        raise PipelineError(f"The project has no branch `{MAIN}`.", next_step="Push the project's code to it.")
+    data = git.find(clone, f"origin/{DATA}")
+    if data is None:
+        return code, [code], {}
+    lock = git.read(clone, data, LOCK)
+    return code, [data, code], {} if lock is None else {LOCK: lock}
 
 
 def _opened(clone: Path, name: str, message: str) -> str | None:
@@ -287,31 +246,6 @@ def _opened(clone: Path, name: str, message: str) -> str | None:
     tip = git.find(clone, f"origin/{name}")
     commits = git.first_parents(clone, tip) if tip else []
     return next((commit for commit in commits if git.subject(clone, commit) == message), None)
-
-
-def _read(outcome: Path) -> dict[str, Any]:
-    try:
-        value = json.loads(outcome.read_text(encoding="utf-8"))
-    except (FileNotFoundError, json.JSONDecodeError):
-        return {}
-    return value if isinstance(value, dict) else {}
-
-
-def _told(failed: StageFailed, outcome: dict[str, Any], clone: Path) -> StageFailed:
-    """Return the failure with the command's own words, if it left any, and where to look."""
-    message = str(outcome.get("message") or failed.message)
-    step = str(outcome.get("next_step") or failed.next_step)
-    kind = str(outcome.get("error") or "")
-    return StageFailed(
-        message,
-        next_step=f"{step} What it left is in {clone}.".strip(),
-        error=kind if hasattr(errors, kind) else "",
-        **{
-            key: value
-            for key, value in (outcome.get("details") or {}).items()
-            if key not in ("message", "next_step", "error")
-        },
-    )
 
 
 def _stage(clone: Path, name: str) -> Stage:

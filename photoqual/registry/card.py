@@ -11,6 +11,9 @@ from photoqual.errors import MissingData
 from photoqual.models.info import ModelInfo
 
 TEMPLATE = "mlflow/model_card.md"
+UNKNOWN = "–"
+"""Stands for a figure that this version does not have."""
+_PERCENT = tuple(f"gallery_reduction{end}" for end in ("", "_low", "_high"))
 
 
 def model_card(
@@ -19,6 +22,7 @@ def model_card(
     """Return the card as Markdown. `lineage` holds git_rev, data_rev, frozen_test_digest and model_digest.
 
     The template is that of the project in `root`, else the one beside the installed code. Raise MissingData without.
+    What the template names and nobody knows becomes a dash.
     """
     places = [root / TEMPLATE, Path(photoqual.__file__).parents[1] / TEMPLATE]
     template = next((place for place in places if place.is_file()), None)
@@ -53,10 +57,14 @@ def model_card(
         "sure_sentence": sure,
         "label_rule": rule,
         "sources": ", ".join(f"{name} ({source.kind})" for name, source in params.sources.items()),
+        **{name: f"{metrics[name]:.0%}" for name in _PERCENT if name in metrics},
         "confidence": f"{params.evaluate.confidence:.0%}",
+        "keep_share": f"{params.evaluate.keep_share:.0%}",
+        "seconds_per_photo": f"{params.evaluate.seconds_per_photo:g}",
         "git_rev": lineage["git_rev"][:12],
         "data_rev": lineage["data_rev"][:12],
         "frozen_digest": lineage["frozen_test_digest"][:12],
         "model_digest": lineage["model_digest"][:12],
     }
-    return Template(template.read_text(encoding="utf-8")).safe_substitute(values)
+    text = Template(template.read_text(encoding="utf-8"))
+    return text.safe_substitute({**dict.fromkeys(text.get_identifiers(), UNKNOWN), **values})

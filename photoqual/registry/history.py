@@ -1,10 +1,17 @@
-"""What became of every version: verdict, numbers and aliases, read from tags alone."""
+"""What became of every version and who decided what, when: read from the registry alone."""
 
 import json
+from collections.abc import Mapping
+from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from rich.markup import escape
+
+from photoqual.evaluation.wear import left
+from photoqual.registry import journal
+from photoqual.registry.looks import pairs
 from photoqual.registry.promote import PREFIX
 from photoqual.registry.store import MODEL_NAME, connected
 
@@ -32,6 +39,56 @@ def history(root: Path = Path(), *, limit: int | None = None) -> list[dict[str, 
             if not token:
                 break
     return [_entry(version, sorted(aliases.get(str(version.version), []))) for version in found[:limit]]
+
+
+def events(root: Path = Path()) -> list[dict[str, Any]]:
+    """Return every verdict, promotion, rollback, freeze and pruning, newest first: who, when, why, with its numbers.
+
+    A change of the champion that came second has `valid` False.
+    """
+    with connected(root) as client:
+        written = journal.entries(client)
+    return [asdict(entry) for entry in reversed(written)]
+
+
+def wear(root: Path = Path()) -> list[dict[str, Any]]:
+    """Return, for each frozen test set that was judged on, newest first: its digest, how many pairs were judged on it,
+    and which share of what may go wrong is left.
+    """
+    with connected(root) as client:
+        written = journal.entries(client)
+    digests = dict.fromkeys(
+        entry.facts["frozen_test_digest"] for entry in reversed(written) if entry.facts.get("frozen_test_digest")
+    )
+    looks = {digest: len(pairs(written, digest)) for digest in digests}
+    return [
+        {"frozen_test_digest": digest, "looks": count, "left": left(count, 0.95)} for digest, count in looks.items()
+    ]
+
+
+def print_history(told: Mapping[str, list[dict[str, Any]]]) -> None:
+    """Print versions, events and the wear of frozen sets as tables."""
+    from rich.console import Console
+    from rich.table import Table
+
+    console = Console()
+    versions = Table("version", "registered", "aliases", "verdict", "reason", title="Versions", title_justify="left")
+    for row in told["versions"]:
+        cells = (row["registered_at"][:16], ", ".join(row["aliases"]), row["decision"] or "not judged", row["reason"])
+        versions.add_row(row["version"], *(escape(cell or "") for cell in cells))
+    journal_ = Table("entry", "when", "who", "what", "version", "against", title="Journal", title_justify="left")
+    for row in told["events"]:
+        what = row["facts"].get("decision") or row["event"]
+        came = "" if row["valid"] else " (came second; void)"
+        against = row["replaced"] or (row["champion"] if row["event"] == journal.JUDGED else "")
+        journal_.add_row(
+            str(row["number"]), row["at"][:16], escape(row["by"]), f"{what}{came}", row["version"] or "", against or ""
+        )
+    sets = Table("frozen test set", "pairs judged", "left", title="Frozen test sets", title_justify="left")
+    for row in told["frozen_sets"]:
+        sets.add_row(row["frozen_test_digest"][:12], str(row["looks"]), f"{row['left']:.0%}")
+    for table in (versions, journal_, sets):
+        console.print(table)
 
 
 def _entry(version: "ModelVersion", aliases: list[str]) -> dict[str, Any]:

@@ -4,6 +4,7 @@ The mathematics and its sources are in docs/promotion.md.
 """
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -11,12 +12,16 @@ import numpy as np
 
 from photoqual.config import PromoteParams
 from photoqual.errors import DataError
+from photoqual.evaluation import guardrails as rails
+from photoqual.evaluation.guardrails import Behaviour, Guardrail
 from photoqual.evaluation.metrics import auc, checked
 from photoqual.evaluation.significance import Difference, careful_difference, careful_interval
+from photoqual.evaluation.wear import confidence_at, left, level
 
 CHANCE = 0.5
 
 Outcome = Literal["promote", "refuse", "not_evaluable"]
+Numbers = dict[str, float | int | str]
 
 
 @dataclass(frozen=True)
@@ -24,7 +29,8 @@ class Evidence:
     """What one model did on the frozen photos: `good` and `scores` are (n,), `groups` the group of each photo.
 
     `frozen_in_training` counts frozen photos the model was trained on; None: it does not say what it was trained on.
-    `problem` says why it could not be scored at all, in words.
+    `answers` says what goes into the model and what its answers mean. `problem` says why it could not be scored at
+    all, in words.
     """
 
     version: str
@@ -32,54 +38,99 @@ class Evidence:
     good: np.ndarray = field(default_factory=lambda: np.empty(0))
     scores: np.ndarray = field(default_factory=lambda: np.empty(0))
     groups: np.ndarray = field(default_factory=lambda: np.empty(0, dtype=object))
+    slices: Mapping[str, np.ndarray] = field(default_factory=dict)
+    behaviour: Behaviour | None = None
     frozen_in_training: int | None = 0
+    answers: str = ""
     problem: str | None = None
 
 
 @dataclass(frozen=True)
 class Decision:
-    """Whether to promote, why in words, and the numbers it rests on. `outcome` tells a refusal on the evidence from
-    one for want of it.
+    """Whether to promote, why in words, and the numbers and guardrails it rests on. `outcome` tells a refusal on the
+    evidence from one for want of it.
     """
 
     promote: bool
     outcome: Outcome
     reason: str
-    numbers: dict[str, float | int | str]
+    numbers: Numbers
+    guardrails: tuple[Guardrail, ...] = ()
 
 
-def decide(champion: Evidence | None, challenger: Evidence, policy: PromoteParams) -> Decision:
-    """Promote only when the lower bound of the paired AUC difference is over `policy.min_delta_auc`; a first champion
-    when the lower bound of its own AUC is over chance. Ties and missing evidence never promote.
+def decide(champion: Evidence | None, challenger: Evidence, policy: PromoteParams, *, look: int = 1) -> Decision:
+    """Promote only when the lower bound of the paired AUC difference is over `policy.min_delta_auc` (a first champion:
+    when the lower bound of its own AUC is over chance) and every guardrail holds. Ties and missing evidence never
+    promote.
+
+    `look`: the number of this verdict on this frozen test set; each is given a smaller part of what may go wrong.
     """
+    flaw = flaw_of(champion, challenger)
+    if flaw:
+        return Decision(False, "not_evaluable", flaw, {"frozen_in_training": _frozen_in_training(champion, challenger)})
+    by_auc = (
+        _decide_first(challenger, policy, look)
+        if champion is None
+        else _decide_paired(champion, challenger, policy, look)
+    )
+    return _guarded(by_auc, champion, challenger, policy)
+
+
+def flaw_of(champion: Evidence | None, challenger: Evidence) -> str | None:
+    """Return why the two cannot be judged, None when they can. Nothing is learnt of the frozen photos by asking."""
     for who, evidence, remedy in (
         ("challenger", challenger, "Train it again on the present split."),
         (
             "champion",
             champion,
-            "Go back to an earlier champion with `photoqual rollback`, or judge both on a new frozen test set.",
+            "Go back to an earlier champion with `photoqual rollback`, or judge both on a new frozen test set "
+            "(`photoqual freeze --next`).",
         ),
     ):
-        if evidence is None:
-            continue
-        flaw = _flaw(evidence)
-        if flaw:
-            return Decision(
-                False,
-                "not_evaluable",
-                f"The {who} (version {evidence.version}) is not evaluable: {flaw}. {remedy}",
-                {"frozen_in_training": evidence.frozen_in_training or 0},
-            )
+        if evidence is not None and (flaw := _flaw(evidence)):
+            return f"The {who} (version {evidence.version}) is not evaluable: {flaw}. {remedy}"
     if champion is None:
-        return _decide_first(challenger, policy)
+        return None
     if not _same_photos(champion, challenger):
-        return Decision(
-            False,
-            "not_evaluable",
-            "Champion and challenger were not scored on the same frozen photos. Score both in one run.",
-            {},
+        return "Champion and challenger were not scored on the same frozen photos. Score both in one run."
+    if champion.answers != challenger.answers:
+        return (
+            f"The champion (version {champion.version}) answers another question than the challenger: "
+            f"{champion.answers} against {challenger.answers}. Train a challenger with the champion's labels and inputs."
         )
-    return _decide_paired(champion, challenger, policy)
+    return None
+
+
+def _frozen_in_training(*judged: Evidence | None) -> int:
+    return max(evidence.frozen_in_training or 0 for evidence in judged if evidence is not None)
+
+
+def _guarded(by_auc: Decision, champion: Evidence | None, challenger: Evidence, policy: PromoteParams) -> Decision:
+    """Let the guardrails have their say; they are reported with a refusal too."""
+    if challenger.behaviour is None or (champion is not None and champion.behaviour is None):
+        reason = f"{by_auc.reason} The guardrails were not measured."
+        return Decision(False, "not_evaluable", reason, by_auc.numbers) if by_auc.promote else by_auc
+    found = rails.judge(
+        challenger.good,
+        challenger.groups,
+        challenger.scores,
+        champion.scores if champion else None,
+        challenger.behaviour,
+        champion.behaviour if champion else None,
+        challenger.slices,
+        policy.guardrails,
+        policy.confidence,
+    )
+    broken = [rail for rail in found if rail.outcome == "broken"]
+    unknown = [rail for rail in found if rail.outcome == "not_evaluable"]
+    outcome: Outcome = by_auc.outcome
+    if by_auc.promote and (broken or unknown):
+        outcome = "refuse" if broken else "not_evaluable"
+    verb = "However" if by_auc.promote else "Besides"
+    told = [f"{rail.name}: {rail.text}" for rail in broken or (unknown if by_auc.promote else [])]
+    kind = "broken" if broken else "not evaluable"
+    reason = by_auc.reason if not told else f"{by_auc.reason} {verb}, {len(told)} guardrail(s) {kind}: {' '.join(told)}"
+    return Decision(outcome == "promote", outcome, reason, by_auc.numbers, found)
 
 
 def _flaw(evidence: Evidence) -> str | None:
@@ -105,16 +156,17 @@ def _same_photos(champion: Evidence, challenger: Evidence) -> bool:
     )
 
 
-def _decide_first(challenger: Evidence, policy: PromoteParams) -> Decision:
+def _decide_first(challenger: Evidence, policy: PromoteParams, look: int) -> Decision:
     """Judge a challenger that has no champion to beat. Its one-sided bound is that of a two-sided interval with twice
     the tail.
     """
     value = auc(challenger.good, challenger.scores)
-    low, _ = careful_interval(challenger.good, challenger.scores, 2 * policy.confidence - 1, challenger.groups)
+    confidence = confidence_at(look, policy.confidence)
+    low, _ = careful_interval(challenger.good, challenger.scores, 2 * confidence - 1, challenger.groups)
     promote = math.isfinite(low) and low > CHANCE
-    numbers = _common(challenger, policy) | {"challenger_auc": value, "challenger_auc_low": low}
+    numbers = _common(challenger, policy, look) | {"challenger_auc": value, "challenger_auc_low": low}
     sentence = (
-        f"AUC {value:.4f} on {len(challenger.good)} frozen photos, lower bound {low:.4f} at {policy.confidence:.0%}"
+        f"AUC {value:.4f} on {len(challenger.good)} frozen photos, lower bound {low:.4f} at {_percent(confidence)}"
     )
     reason = (
         f"First champion: {sentence}, is over chance."
@@ -124,11 +176,10 @@ def _decide_first(challenger: Evidence, policy: PromoteParams) -> Decision:
     return Decision(promote, "promote" if promote else "refuse", reason, numbers)
 
 
-def _decide_paired(champion: Evidence, challenger: Evidence, policy: PromoteParams) -> Decision:
-    found = careful_difference(
-        challenger.good, champion.scores, challenger.scores, policy.confidence, challenger.groups
-    )
-    numbers = _common(challenger, policy) | {
+def _decide_paired(champion: Evidence, challenger: Evidence, policy: PromoteParams, look: int) -> Decision:
+    confidence = confidence_at(look, policy.confidence)
+    found = careful_difference(challenger.good, champion.scores, challenger.scores, confidence, challenger.groups)
+    numbers = _common(challenger, policy, look) | {
         "champion_auc": auc(champion.good, champion.scores),
         "challenger_auc": auc(challenger.good, challenger.scores),
         **_figures(found),
@@ -137,7 +188,7 @@ def _decide_paired(champion: Evidence, challenger: Evidence, policy: PromotePara
     pair = f"AUC {numbers['challenger_auc']:.4f} against {numbers['champion_auc']:.4f} on the same {len(challenger.good)} frozen photos"
     if found.tie:
         return Decision(False, "refuse", f"A tie: both rank every good and bad photo alike ({pair}).", numbers)
-    bound = f"difference {found.delta:+.4f}, lower bound {found.low:+.4f} at {policy.confidence:.0%} ({found.method})"
+    bound = f"difference {found.delta:+.4f}, lower bound {found.low:+.4f} at {_percent(confidence)} ({found.method})"
     promote = math.isfinite(found.low) and found.low > policy.min_delta_auc
     verb = "is over" if promote else "is not over"
     return Decision(
@@ -145,7 +196,7 @@ def _decide_paired(champion: Evidence, challenger: Evidence, policy: PromotePara
     )
 
 
-def _figures(found: Difference) -> dict[str, float | int | str]:
+def _figures(found: Difference) -> Numbers:
     return {
         "delta_auc": found.delta,
         "delta_auc_low": found.low,
@@ -156,10 +207,19 @@ def _figures(found: Difference) -> dict[str, float | int | str]:
     }
 
 
-def _common(challenger: Evidence, policy: PromoteParams) -> dict[str, float | int | str]:
+def _common(challenger: Evidence, policy: PromoteParams, look: int) -> Numbers:
     return {
         "photos": len(challenger.good),
         "good_photos": int(np.sum(challenger.good)),
         "groups": len(np.unique(challenger.groups.astype(str))),
         "confidence": policy.confidence,
+        "look": look,
+        "level": level(look, policy.confidence),
+        "alpha_left": left(look, policy.confidence),
     }
+
+
+def _percent(confidence: float) -> str:
+    """Write a confidence with as many digits as tell it from 100 %."""
+    digits = max(0, math.ceil(-math.log10(1 - confidence)) - 2) + (1 if confidence != round(confidence, 2) else 0)
+    return f"{confidence:.{digits}%}"

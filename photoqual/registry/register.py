@@ -24,7 +24,7 @@ from photoqual.photos.decode import stored_input
 from photoqual.photos.shards import read_photos
 from photoqual.registry import lineage
 from photoqual.registry.card import model_card
-from photoqual.registry.store import CHALLENGER, MODEL_NAME, connected, experiment_id
+from photoqual.registry.store import CHALLENGER, MODEL_NAME, connected, ensure_model, experiment_id
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -146,7 +146,6 @@ def _register(
 ) -> str:
     """Log the run and the model, create the version with its tags in one call, and return its number."""
     import mlflow
-    from mlflow.exceptions import MlflowException
 
     with mlflow.start_run(
         experiment_id=experiment_id(client, layout.root), run_name=tags.get("run_id"), tags=tags
@@ -164,13 +163,7 @@ def _register(
         mlflow.log_text(card, "model_card.md")
         model_uri, model_id = _log_model(layout.challenger)
         mlflow.log_metrics({name: float(value) for name, value in metrics.items()}, model_id=model_id, dataset=frozen)
-        try:
-            client.create_registered_model(
-                MODEL_NAME, description="Rates photographs; see docs/promotion.md for how a champion is chosen."
-            )
-        except MlflowException as error:
-            if error.error_code != "RESOURCE_ALREADY_EXISTS":
-                raise
+        ensure_model(client, MODEL_NAME, "Rates photographs; see docs/promotion.md for how a champion is chosen.")
         version = client.create_model_version(
             MODEL_NAME, model_uri, run.info.run_id, tags=tags, description=card[:_DESCRIPTION], model_id=model_id
         )

@@ -19,8 +19,6 @@ log = logging.getLogger(__name__)
 MODEL_NAME = "photoqual"
 EXPERIMENT = "photoqual"
 CHAMPION, CHALLENGER, PREVIOUS_CHAMPION = "champion", "challenger", "previous_champion"
-AUDIT = "audit."
-"""Registered-model tags `audit.<instant>` hold one event each as JSON: who became champion, when and why."""
 
 _URI = "MLFLOW_TRACKING_URI"
 _SQLITE = "sqlite:///"
@@ -118,26 +116,37 @@ def _environment() -> Iterator[None]:
                 os.environ[name] = old
 
 
-def experiment_id(client: "MlflowClient", root: Path = Path()) -> str:
-    """Return the id of the experiment, made on first use; beside an SQLite file, artifacts go to mlartifacts/."""
+def experiment_id(client: "MlflowClient", root: Path = Path(), name: str = EXPERIMENT) -> str:
+    """Return the id of the experiment `name`, made on first use; beside an SQLite file, artifacts go to mlartifacts/."""
     from mlflow.exceptions import MlflowException
 
-    found = client.get_experiment_by_name(EXPERIMENT)
+    found = client.get_experiment_by_name(name)
     if found is None:
         file = sqlite_file(tracking_uri(root))
         location = (file.absolute().parent / "mlartifacts").as_uri() if file else None
         try:
-            return str(client.create_experiment(EXPERIMENT, artifact_location=location))
+            return str(client.create_experiment(name, artifact_location=location))
         except MlflowException:  # another process made it in between; anything else fails again below
-            found = client.get_experiment_by_name(EXPERIMENT)
+            found = client.get_experiment_by_name(name)
             if found is None:
                 raise
     if found.lifecycle_stage == "deleted":
         raise RegistryError(
-            f"The experiment {EXPERIMENT} was deleted in MLflow.",
+            f"The experiment {name} was deleted in MLflow.",
             next_step=f"Restore it: `mlflow experiments restore --experiment-id {found.experiment_id}`.",
         )
     return str(found.experiment_id)
+
+
+def ensure_model(client: "MlflowClient", name: str, description: str) -> None:
+    """Make the registered model `name` unless it exists."""
+    from mlflow.exceptions import MlflowException
+
+    try:
+        client.create_registered_model(name, description=description)
+    except MlflowException as error:
+        if error.error_code != "RESOURCE_ALREADY_EXISTS":
+            raise
 
 
 def version_of(client: "MlflowClient", alias_or_version: str) -> "ModelVersion | None":

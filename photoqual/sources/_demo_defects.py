@@ -1,11 +1,12 @@
 """What can go wrong with a photo, as pure seeded functions: the damaged photos of the demo site."""
 
-import io
 from collections.abc import Callable
 
 import numpy as np
-from PIL import Image, ImageEnhance, ImageFilter
+from PIL import Image, ImageEnhance
 from scipy import ndimage
+
+from photoqual.defects import filters
 
 Defect = Callable[[Image.Image, float, np.random.Generator], Image.Image]
 """Takes an RGB photo, a strength from 0 (hardly seen) to 1 (strong) and a generator; gives the damaged photo."""
@@ -13,12 +14,12 @@ Defect = Callable[[Image.Image, float, np.random.Generator], Image.Image]
 
 def too_dark(photo: Image.Image, strength: float, random: np.random.Generator) -> Image.Image:
     """Underexpose: 1.2 to 2.8 stops."""
-    return _exposed(photo, -(1.2 + 1.6 * strength))
+    return _filtered(photo, filters.expose(np.asarray(photo), -(1.2 + 1.6 * strength)))
 
 
 def too_bright(photo: Image.Image, strength: float, random: np.random.Generator) -> Image.Image:
     """Overexpose: 0.9 to 2.2 stops, highlights clipped."""
-    return _exposed(photo, 0.9 + 1.3 * strength)
+    return _filtered(photo, filters.expose(np.asarray(photo), 0.9 + 1.3 * strength))
 
 
 def motion_blur(photo: Image.Image, strength: float, random: np.random.Generator) -> Image.Image:
@@ -35,27 +36,23 @@ def motion_blur(photo: Image.Image, strength: float, random: np.random.Generator
     )
     pixels = np.asarray(photo, dtype=np.float32)
     kernel /= kernel.sum()
-    return _image(
-        np.stack([ndimage.convolve(pixels[..., channel], kernel, mode="nearest") for channel in range(3)], axis=2)
-    )
+    blurred = np.stack([ndimage.convolve(pixels[..., channel], kernel, mode="nearest") for channel in range(3)], axis=2)
+    return Image.fromarray(filters.to_pixels(blurred))
 
 
 def defocus(photo: Image.Image, strength: float, random: np.random.Generator) -> Image.Image:
     """Blur with a Gaussian of 1.6 to 4.5 px."""
-    return photo.filter(ImageFilter.GaussianBlur(1.6 + 2.9 * strength))
+    return _filtered(photo, filters.defocus(np.asarray(photo), 1.6 + 2.9 * strength))
 
 
 def noise(photo: Image.Image, strength: float, random: np.random.Generator) -> Image.Image:
     """Add sensor noise of 18 to 48 levels."""
-    pixels = np.asarray(photo, dtype=np.float32)
-    return _image(pixels + random.normal(0, 18 + 30 * strength, pixels.shape).astype(np.float32))
+    return Image.fromarray(filters.add_noise(np.asarray(photo), 18 + 30 * strength, random))
 
 
 def jpeg_loss(photo: Image.Image, strength: float, random: np.random.Generator) -> Image.Image:
     """Save at a JPEG quality of 12 down to 4."""
-    encoded = io.BytesIO()
-    photo.save(encoded, "JPEG", quality=round(12 - 8 * strength))
-    return Image.open(encoded).convert("RGB")
+    return _filtered(photo, filters.recompress(np.asarray(photo), round(12 - 8 * strength)))
 
 
 def low_contrast(photo: Image.Image, strength: float, random: np.random.Generator) -> Image.Image:
@@ -75,12 +72,8 @@ DEFECTS: dict[str, Defect] = {
 }
 
 
-def _exposed(photo: Image.Image, stops: float) -> Image.Image:
-    """Change the exposure in linear light."""
-    linear = (np.arange(256) / 255.0) ** 2.2 * 2.0**stops
-    table = np.clip(linear, 0, 1) ** (1 / 2.2) * 255
-    return photo.point([round(value) for value in table] * 3)
-
-
-def _image(pixels: np.ndarray) -> Image.Image:
-    return Image.fromarray(np.clip(pixels + 0.5, 0, 255).astype(np.uint8))
+def _filtered(photo: Image.Image, pixels: np.ndarray) -> Image.Image:
+    """Return `pixels` as an image that carries what the file of `photo` said beside its pixels."""
+    image = Image.fromarray(pixels)
+    image.info = photo.info
+    return image

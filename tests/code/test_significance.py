@@ -1,21 +1,28 @@
 """Intervals and differences of AUCs: against brute force, against a published table, and by simulation."""
 
 import time
+from collections.abc import Callable
 
 import numpy as np
 import pytest
 
+from benchmarks.promotion_statistics import Model, promoted
+from benchmarks.simulated_models import FrozenSet, Setting
 from photoqual.errors import DataError
+from photoqual.evaluation.metrics import auc
 from photoqual.evaluation.significance import (
+    Difference,
     auc_interval,
     bootstrap_aucs,
     bootstrap_difference,
+    bootstrap_interval,
     careful_difference,
     careful_interval,
     delong,
     paired_difference,
     placements,
 )
+from photoqual.evaluation.wear import confidence_at
 
 Sample = tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]
 
@@ -74,6 +81,34 @@ def test_the_rating_table_of_hanley_and_mcneil_1982() -> None:
     assert np.sqrt(covariance[0, 0]) == pytest.approx(0.031, abs=1.5e-3)
     low, high = auc_interval(good, ratings, 0.95)
     assert 0.80 < low < 0.893 - 0.06 < 0.893 < high < 0.96
+
+
+PATIENTS_OF_DELONG_1988 = """
+3.0 5.8 10 0  3.2 6.3 5 1  3.9 6.8 3 1  2.8 4.8 6 0  3.2 5.8 3 1  0.9 4.0 5 0  2.5 5.7 8 0  1.6 5.6 5 1  3.8 5.7 5 1
+3.7 6.7 6 1   3.2 5.4 4 1  3.8 6.6 6 1  4.1 6.6 5 1  3.6 5.7 5 1  4.3 7.0 4 1  3.6 6.7 4 0  2.3 4.4 6 1  4.2 7.6 4 0
+4.0 6.6 6 0   3.5 5.8 6 1  3.8 6.8 7 1  3.0 4.7 8 0  4.5 7.4 5 1  3.7 7.4 5 1  3.1 6.6 6 1  4.1 8.2 6 1  4.3 7.0 5 1
+4.3 6.5 4 1   3.2 5.1 5 1  2.6 4.7 6 1  3.3 6.8 6 0  1.7 4.0 7 0  3.7 6.1 5 1  3.3 6.3 7 1  4.2 7.7 6 1  3.5 6.2 5 1
+2.9 5.7 9 0   2.1 4.8 7 1  2.8 6.2 8 0  4.0 7.0 7 1  3.3 5.7 6 1  3.7 6.9 5 1  3.6 6.6 5 1
+"""
+"""Albumin, total protein, K-G score (lower is better) and outcome of the 43 complete of the 49 patients with ovarian
+cancer on whom DeLong, DeLong and Clarke-Pearson (Biometrics 44, 1988) show their method."""
+
+
+def test_the_patients_of_delong_1988() -> None:
+    """Areas, standard errors and contrasts with the K-G score as SAS/STAT prints them for these patients."""
+    albumin, protein, score, benefits = np.array(PATIENTS_OF_DELONG_1988.split(), dtype=float).reshape(-1, 4).T
+    aucs, covariance = delong(benefits, albumin, protein, 10 - score)
+    np.testing.assert_allclose(aucs, [0.7366, 0.6478, 0.7258], atol=5e-5)
+    np.testing.assert_allclose(np.sqrt(np.diag(covariance)), [0.0927, 0.1000, 0.1028], atol=5e-5)
+    for test, delta, error, chi_square in ((albumin, 0.0108, 0.0953, 0.0127), (protein, -0.0780, 0.1046, 0.5554)):
+        found = paired_difference(benefits, 10 - score, test, 0.95)
+        assert found.delta == pytest.approx(delta, abs=5e-5)
+        assert found.delta / found.z == pytest.approx(error, abs=5e-5)
+        assert found.z**2 == pytest.approx(chi_square, abs=5e-5)
+    contrasts = np.array([[1, 0, -1], [0, 1, -1]])
+    differences = contrasts @ aucs
+    together = differences @ np.linalg.solve(contrasts @ covariance @ contrasts.T, differences)
+    assert together == pytest.approx(2.5340, abs=5e-5)
 
 
 def test_placements_average_to_the_auc() -> None:
@@ -150,6 +185,58 @@ def test_bootstrap_of_single_photos_agrees_with_delong_and_is_repeatable() -> No
     assert drawn != bootstrap_difference(good, a, b, 0.95, seed=1)
 
 
+TAILS = (0.05, 0.025, 0.0105, 0.0101, 0.0099, 0.0095, 0.005, 1e-3, 1e-4, 1.2e-6, 1e-9)
+"""2,000 draws resolve tails down to about 0.01."""
+
+
+@pytest.mark.parametrize("options", [{}, {"per_group": 4, "spread": 0.7}, {"per_group": 20}])
+def test_bounds_go_on_smoothly_beyond_what_the_draws_resolve(options: dict[str, float]) -> None:
+    good, a, b, groups = pair(np.random.default_rng(9), 400, gain=0.3, **options)  # type: ignore[arg-type]
+    found = [bootstrap_difference(good, a, b, 1 - tail, groups=groups) for tail in TAILS]
+    lows, highs = [each.low for each in found], [each.high for each in found]
+    assert lows == sorted(lows, reverse=True)
+    assert highs == sorted(highs)
+    first, second = bootstrap_aucs(good, a, b, groups=groups)
+    assert lows[-2] < (second - first).min() < (second - first).max() < highs[-2]
+    error = found[0].delta / found[0].z
+    steps = -np.diff([*lows[2:6]])
+    assert steps.max() < 0.15 * error
+    assert {(each.z, each.p_value) for each in found} == {(found[0].z, found[0].p_value)}
+
+
+def test_far_bounds_of_single_photos_agree_with_delong() -> None:
+    good, a, b, _ = pair(np.random.default_rng(4), 600, gain=0.3)
+    for tail in (1e-3, 1e-6):
+        by_delong, drawn = (judge(good, a, b, 1 - tail) for judge in (paired_difference, bootstrap_difference))
+        assert drawn.low == pytest.approx(by_delong.low, abs=0.15 * (by_delong.delta - by_delong.low))
+        assert drawn.p_value == pytest.approx(by_delong.p_value, rel=1.0)
+
+
+@pytest.mark.parametrize("gain", [-0.2, 0.0, 0.15, 0.4, 0.8, 2.0])
+@pytest.mark.parametrize("judge", [paired_difference, bootstrap_difference])
+def test_p_value_and_lower_bound_say_the_same(judge: Callable[..., Difference], gain: float) -> None:
+    good, a, b, _ = pair(np.random.default_rng(12), 300, gain=gain)
+    p_value = judge(good, a, b, 0.95).p_value
+    for tail in (p_value * 0.9, p_value * 1.1):
+        if tail < 0.5:
+            assert (judge(good, a, b, 1 - tail).low > 0) == (tail > p_value)
+
+
+def test_a_much_better_model_is_found_on_a_worn_set_of_groups() -> None:
+    """Fewer than one of the 2,000 draws lies in the tail that verdict 200 may use."""
+    good, a, b, groups = pair(np.random.default_rng(2), 1200, gain=1.0, per_group=4, spread=0.3)
+    found = careful_difference(good, a, b, confidence_at(200, 0.95), groups)
+    assert found.method == "group bootstrap"
+    assert 0 < found.low < found.delta
+    assert 0 < found.p_value < 1e-6
+
+
+def test_far_interval_of_one_auc_stays_within_0_and_1() -> None:
+    good, a, _, groups = pair(np.random.default_rng(1), 60, per_group=3)
+    near, far = (bootstrap_interval(good, a, confidence, groups=groups) for confidence in (0.95, 1 - 1e-6))
+    assert 0 <= far[0] < near[0] < near[1] < far[1] <= 1
+
+
 def test_groups_widen_and_missing_groups_are_photos_of_their_own() -> None:
     good, a, _, groups = pair(np.random.default_rng(6), 200, per_group=5, spread=1.0)
     alone = auc_interval(good, a, 0.95)
@@ -176,6 +263,12 @@ def test_equal_models_are_promoted_at_most_as_often_as_stated() -> None:
     assert 0.4 < greater < 0.6
 
 
+def test_far_tails_are_not_too_light() -> None:
+    draw = np.random.default_rng(13)
+    chances = [paired_difference(*pair(draw, 200)[:3], 0.95).p_value for _ in range(3000)]
+    assert np.sum(np.array(chances) < 1e-3) <= 10  # 3 expected
+
+
 def test_equal_models_are_not_promoted_on_the_strength_of_their_groups() -> None:
     careful, _ = false_promotions(120, 120, per_group=4, spread=1.0)
     assert careful <= 0.10  # DeLong alone: about 0.15
@@ -188,11 +281,33 @@ def test_a_better_model_is_found() -> None:
     assert np.mean(found) > 0.8
 
 
+@pytest.mark.parametrize("per_group", [1, 4])
+def test_the_benchmark_judges_as_the_gate_does(per_group: int) -> None:
+    """It leaves out what cannot change the outcome."""
+    draw = np.random.default_rng(21)
+    outcomes = set()
+    for number in range(40):
+        frozen = FrozenSet(Setting(160, per_group=per_group), draw)
+        champion, challenger = frozen.scores(), frozen.scores(gain=0.04 * (number % 3))
+        judged = (Model(scores, auc(frozen.good, scores)) for scores in (champion, challenger))
+        found = careful_difference(frozen.good, champion, challenger, 0.9, frozen.groups)
+        assert promoted(frozen, *judged, 0.9) == (found.low > 0)
+        outcomes.add(found.low > 0)
+    assert outcomes == {True, False}
+
+
 def test_large_sets_are_quick() -> None:
     good, a, b, _ = pair(np.random.default_rng(0), 100_000)
     started = time.monotonic()
     paired_difference(good, a, b, 0.95)
     assert time.monotonic() - started < 5
+
+
+def test_many_draws_of_many_photos_are_quick() -> None:
+    good, a, b, groups = pair(np.random.default_rng(0), 10_000, per_group=4)
+    started = time.monotonic()
+    bootstrap_difference(good, a, b, 0.95, groups=groups)
+    assert time.monotonic() - started < 15
 
 
 def test_scores_that_are_not_numbers_are_refused() -> None:

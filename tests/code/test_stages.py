@@ -20,7 +20,7 @@ def test_our_own_pipeline_reads_in_the_order_of_the_datas_way() -> None:
     assert (by_name["label"].queue, by_name["label"].pool) == ("default", "default_pool")
     assert "reports/evaluation/metrics.json" in by_name["evaluate"].outs
     assert "reports/evaluation/roc.csv" in by_name["evaluate"].outs
-    assert {maker.name for maker in makers(by_name["evaluate"], stages)} == {"refresh", "split", "train"}
+    assert {maker.name for maker in makers(by_name["evaluate"], stages)} == {"label", "refresh", "split", "train"}
 
 
 def test_every_field_is_read() -> None:

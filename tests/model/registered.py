@@ -22,20 +22,26 @@ from photoqual.models.info import KERAS, ONNX, TRAINED_ON, ModelInfo, write_info
 from photoqual.photos.decode import working_copy
 from photoqual.photos.fingerprints import photo_id
 from photoqual.photos.shards import write_shard
+from photoqual.registry.store import MODEL_NAME, connected
 from tests.conftest import NOW, encoded
 
 SHARD = "made/2026-11/00000.parquet"
 RED, BLUE, GREEN = (0.05, 0.0, 0.0), (0.0, 0.0, 0.05), (0.0, 0.05, 0.0)
 """Weights of a model: red tells good from bad well, blue a little, green not at all."""
+UNGUARDED = {
+    "promote.guardrails.max_calibration_error": 1.0,
+    "promote.guardrails.max_rises": {"compressed": 1.0, "noisy": 1.0},
+}
+"""Limits for models that know the mean colour alone: they see neither noise nor compression."""
 HISTORY = (
     "epoch,loss,loss_moving_average,validation_loss,validation_auc,seconds\n1,0.9,0.9,0.8,0.7,1\n2,0.5,0.7,0.6,0.75,1\n"
 )
 
 
-def coloured_project(root: Path, photos: int = 160, per_group: int = 1) -> Layout:
+def coloured_project(root: Path, photos: int = 160, per_group: int = 1, seed: int = 3) -> Layout:
     """Write a shard, a frozen test set of all its photos, and a dvc.lock that names it."""
     layout = Layout(root)
-    draw = np.random.default_rng(3)
+    draw = np.random.default_rng(seed)
     rows, stored = [], []
     for index in range(photos):
         good = index % 2
@@ -74,13 +80,12 @@ def coloured_project(root: Path, photos: int = 160, per_group: int = 1) -> Layou
 
 def write_lock(layout: Layout, photos: str = "1" * 32) -> None:
     """Write a dvc.lock as DVC would; `photos` is the hash of the photos."""
-    frozen = hashlib.md5(layout.frozen_test.read_bytes(), usedforsecurity=False).hexdigest()
-    outs = {
-        "data/photos": f"{photos}.dir",
-        "data/catalog.parquet": "2" * 32,
-        "data/labels.parquet": "3" * 32,
-        "data/frozen_test.parquet": frozen,
-    }
+    outs = {"data/photos": f"{photos}.dir"}
+    for number, file in enumerate((layout.catalog, layout.labels, layout.frozen_test), start=2):
+        known = (
+            hashlib.md5(file.read_bytes(), usedforsecurity=False).hexdigest() if file.is_file() else str(number) * 32
+        )
+        outs[file.relative_to(layout.root).as_posix()] = known
     stage = {
         "cmd": "python -m photoqual refresh",
         "outs": [{"path": path, "hash": "md5", "md5": md5} for path, md5 in outs.items()],
@@ -156,3 +161,9 @@ def tiny_keras(folder: Path, weights: Sequence[float], bias: float) -> None:
     model = keras.Model(pixels, dense(keras.layers.GlobalAveragePooling2D()(pixels)))
     dense.set_weights([np.array(weights, np.float32)[:, None], np.array([bias], np.float32)])
     model.save(folder / KERAS)
+
+
+def aliases(layout: Layout) -> dict[str, str]:
+    """Return the versions of the registry by alias."""
+    with connected(layout.root) as client:
+        return {alias: str(version) for alias, version in client.get_registered_model(MODEL_NAME).aliases.items()}

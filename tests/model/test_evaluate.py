@@ -7,6 +7,8 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from PIL import Image
 from sklearn.metrics import roc_auc_score
@@ -15,6 +17,7 @@ from photoqual.config import Params
 from photoqual.errors import DataError, MissingData, ModelError
 from photoqual.evaluation.evaluate import DIGEST, evaluate, read_predictions
 from photoqual.evaluation.scoring import score_photos
+from photoqual.labels.rules import SCHEMA as LABELS
 from photoqual.labels.splits import frozen_digest, read_frozen, write_frozen
 from photoqual.layout import Layout
 from photoqual.models.info import ONNX
@@ -58,6 +61,7 @@ def test_evaluate_writes_all_that_dvc_yaml_names(project: Layout, make_params: M
     plots = sorted(path.name for path in (project.evaluation / "plots").iterdir())
     assert plots == [
         "confusion.png",
+        "gallery_reduction.png",
         "grid_best.png",
         "grid_worst.png",
         "precision_recall.png",
@@ -66,6 +70,57 @@ def test_evaluate_writes_all_that_dvc_yaml_names(project: Layout, make_params: M
         "scores.png",
     ]
     assert not list(project.evaluation.glob(".*tmp*"))
+
+
+def test_measures_that_cannot_be_computed_are_left_out_with_the_reason(
+    project: Layout, make_params: MakeParams
+) -> None:
+    summary = evaluate(project, make_params())
+    found, unknown = json.loads(project.metrics.read_text()), summary["not_computable"]
+    assert unknown["vote_distance"] == "no photo has a vote distribution"
+    assert unknown["precision_at_100"] == "there are 60 photos"
+    assert not set(unknown) & set(found)
+    assert {**found, "not_computable": unknown, DIGEST: summary[DIGEST]} == summary
+    predictions, _ = read_predictions(project.predictions)
+    assert found["keeper_groups"] == 30
+    best = predictions.sort_values("score").groupby("group")["good"].last()
+    assert found["keeper_accuracy"] == pytest.approx(best.mean())
+    assert found["pearson"] == pytest.approx(np.corrcoef(predictions["good"], predictions["score"])[0, 1])
+    assert found["gallery_reduction_low"] <= found["gallery_reduction"] <= found["gallery_reduction_high"]
+
+
+def test_every_measure_is_explained(project: Layout, make_params: MakeParams, project_root: Path) -> None:
+    summary = evaluate(project, make_params())
+    page = (project_root / "docs/how-to/measures.md").read_text()
+    names = {*json.loads(project.metrics.read_text()), *summary["not_computable"]}
+    assert [name for name in names if f"`{name}`" not in page] == []
+
+
+def test_pace_and_share_come_from_params(project: Layout, make_params: MakeParams) -> None:
+    def measured(**changes: float) -> tuple[float, float]:
+        evaluate(project, make_params(**{f"evaluate.{name}": value for name, value in changes.items()}))
+        found = json.loads(project.metrics.read_text())
+        return found["gallery_reduction"], found["hours_saved_per_1000"]
+
+    reduction, hours = measured(keep_share=0.8, seconds_per_photo=3.6)
+    assert hours == pytest.approx(reduction)
+    assert measured(keep_share=0.8, seconds_per_photo=7.2) == pytest.approx((reduction, 2 * hours))
+    assert measured(keep_share=1.0)[0] < reduction
+
+
+def test_vote_distributions_come_from_the_labels(project: Layout, make_params: MakeParams) -> None:
+    photos = read_frozen(project.frozen_test)["photo_id"]
+    rows = pd.DataFrame(dict.fromkeys(LABELS.names), index=range(41))
+    rows["photo_id"] = [*photos[:40], "f" * 64]
+    rows["defects"] = [[]] * 41
+    rows["vote_distribution"] = [[1.0, 0, 0, 0, 0]] * 39 + [None, [0, 0, 0, 0, 1.0]]
+    pq.write_table(pa.Table.from_pandas(rows, schema=LABELS, preserve_index=False), project.labels)
+    evaluate(project, make_params())
+    found = json.loads(project.metrics.read_text())
+    predictions, _ = read_predictions(project.predictions)
+    assert found["photos_with_distribution"] == 39
+    assert found["vote_distance"] == pytest.approx(4 * predictions["score"][:39].mean())
+    assert (found["vote_distance_constant"], found["vote_distance_attainable"]) == (0, 0)
 
 
 def test_wrong_labels_have_a_red_frame_and_right_ones_none(project: Layout, make_params: MakeParams) -> None:

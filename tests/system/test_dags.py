@@ -11,7 +11,7 @@ import pytest
 
 from photoqual.pipeline.stages import read_stages
 
-EXPECTED = {"refresh_photos", "retrain"}
+EXPECTED = {"refresh_photos", "retrain", "watch_champion"}
 HEAVY = {"dvc", "great_expectations", "keras", "matplotlib", "mlflow", "onnxruntime", "scrapy", "tensorflow"}
 READ = """
 import json, sys
@@ -24,7 +24,8 @@ bag = DagBag(sys.argv[1])
 loaded = {name.partition(".")[0] for name in set(sys.modules) - before}
 dags = {
     name: {
-        "schedule": dag.schedule if isinstance(dag.schedule, str) else [asset.name for asset in dag.schedule],
+        "schedule": dag.schedule if isinstance(dag.schedule, str) else sorted(asset.name for asset in dag.schedule.objects),
+        "either": type(dag.schedule).__name__ == "AssetAny",
         "assets": [asset.name for task in dag.tasks for asset in task.outlets],
         "max_active_runs": dag.max_active_runs,
         "catchup": dag.catchup,
@@ -36,6 +37,7 @@ dags = {
                 "retries": task.retries,
                 "minutes": task.execution_timeout.total_seconds() / 60,
                 "after": sorted(task.upstream_task_ids),
+                "rule": task.trigger_rule.value,
                 "tells": bool(task.on_failure_callback),
             }
             for task in dag.tasks
@@ -58,6 +60,7 @@ def read(tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureReques
         "AIRFLOW__CORE__LOAD_EXAMPLES": "False",
         "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": f"sqlite:///{home}/airflow.db",
         "PHOTOQUAL_REFRESH_CRON": "30 4 * * *",
+        "PHOTOQUAL_WATCH_CRON": "30 6 * * *",
     }
     subprocess.run(
         [Path(sys.executable).with_name("airflow"), "db", "migrate"],
@@ -117,23 +120,38 @@ def test_tasks_stand_in_the_order_of_the_data(read: dict[str, Any]) -> None:
         "close": ["validate"],
         "announce": ["close", "open"],
     }
+    assert after["watch_champion"] == {"watch": [], "alarm": ["watch"]}
     retrain = after["retrain"]
+    assert retrain["due"] == ["open"]
+    assert retrain["label"] == ["due"]
     assert retrain["validate"] == ["label"]
     assert retrain["split"] == ["validate"]
     assert retrain["train"] == ["split"]
     assert retrain["evaluate"] == ["train"]
-    assert set(retrain["close"]) == {"evaluate", "promote"}
+    assert retrain["promote"] == ["evaluate", "register"]
+    assert retrain["approve"] == ["promote"]
+    assert retrain["approved"] == ["approve"]
+    assert set(retrain["conclude"]) == {"approved", "evaluate"}
+    assert set(retrain["close"]) == {"conclude", "evaluate", "promote"}
 
 
-def test_refresh_runs_by_cron_and_retrain_by_the_asset(read: dict[str, Any]) -> None:
+def test_refresh_and_watch_run_by_cron_and_retrain_by_either_asset(read: dict[str, Any]) -> None:
     assert read["dags"]["refresh_photos"]["schedule"] == "30 4 * * *"
     assert read["dags"]["refresh_photos"]["assets"] == ["photos"]
-    assert read["dags"]["retrain"]["schedule"] == ["photos"]
+    assert read["dags"]["watch_champion"]["schedule"] == "30 6 * * *"
+    assert read["dags"]["watch_champion"]["assets"] == ["drift"]
+    assert read["dags"]["retrain"]["schedule"] == ["drift", "photos"]
+    assert read["dags"]["retrain"]["either"]
+
+
+def test_a_run_of_which_everything_was_skipped_is_not_closed(read: dict[str, Any]) -> None:
+    for dag in ("refresh_photos", "retrain"):
+        assert read["dags"][dag]["tasks"]["close"]["rule"] == "none_failed_min_one_success"
 
 
 def test_the_form_of_retrain_is_typed(read: dict[str, Any]) -> None:
     form = read["dags"]["retrain"]["params"]
-    assert set(form) == {"model_kind", "epochs", "force", "dry_run"}
+    assert set(form) == {"model_kind", "epochs", "force", "require_approval", "freeze_next", "dry_run"}
     assert {"logistic", "gap_cnn"} <= set(form["model_kind"]["enum"])
     assert form["epochs"]["minimum"] == 1
     assert form["force"]["type"] == form["dry_run"]["type"] == "boolean"

@@ -2,16 +2,10 @@
 
 import base64
 import json
-import os
-import signal
-import socket
-import subprocess
-import sys
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
 
 import pandas as pd
@@ -29,77 +23,21 @@ from photoqual.registry.promote import promote
 from photoqual.registry.register import register
 from photoqual.registry.rollback import rollback
 from photoqual.registry.store import connected
-from tests.model.registered import BLUE, RED, coloured_project, tiny_model
-
-_START_SECONDS = 120
-
-
-def free_port() -> int:
-    with socket.socket() as found:
-        found.bind(("127.0.0.1", 0))
-        return int(found.getsockname()[1])
-
-
-@contextmanager
-def running(arguments: list[str], health: str, log: Path) -> Iterator[None]:
-    """Run `python -m mlflow arguments` in a process group of its own, from when `health` answers to the block's end."""
-    beside = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"  # MLflow starts uvicorn by its name
-    with log.open("wb") as output:
-        server = subprocess.Popen(
-            [sys.executable, "-m", "mlflow", *arguments],
-            cwd=log.parent,
-            env={**os.environ, "PATH": beside},
-            stdout=output,
-            stderr=subprocess.STDOUT,
-            start_new_session=True,
-        )
-    try:
-        deadline = time.monotonic() + _START_SECONDS
-        while True:
-            try:
-                urllib.request.urlopen(health, timeout=2).close()
-                break
-            except (urllib.error.URLError, OSError):
-                assert server.poll() is None, log.read_text()[-3000:]
-                assert time.monotonic() < deadline, log.read_text()[-3000:]
-                time.sleep(0.3)
-        yield
-    finally:
-        if server.poll() is None:
-            os.killpg(server.pid, signal.SIGTERM)
-            try:
-                server.wait(15)
-            except subprocess.TimeoutExpired:
-                os.killpg(server.pid, signal.SIGKILL)
-                server.wait()
+from tests.model.registered import BLUE, RED, UNGUARDED, coloured_project, tiny_model
+from tests.servers import free_port, mlflow, mlflow_server
 
 
 def test_register_promote_serve_over_http(
     tmp_path: Path, make_params: Callable[..., Params], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    params = make_params()
+    params = make_params(**UNGUARDED)
     layout = coloured_project(tmp_path / "project", photos=80)
-    port = free_port()
-    address = f"http://127.0.0.1:{port}"
-    monkeypatch.setenv("MLFLOW_TRACKING_URI", address)
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     store = tmp_path / "server"
     store.mkdir()
-    server = [
-        "server",
-        "--host",
-        "127.0.0.1",
-        "--port",
-        str(port),
-        "--workers",
-        "1",
-        "--backend-store-uri",
-        f"sqlite:///{store}/mlflow.db",
-        "--artifacts-destination",
-        str(store / "artifacts"),
-    ]
 
-    with running(server, f"{address}/health", store / "server.log"):
+    with mlflow_server(store, f"sqlite:///{store}/mlflow.db") as address:
+        monkeypatch.setenv("MLFLOW_TRACKING_URI", address)
         for weights in (BLUE, RED):
             tiny_model(layout.challenger, weights)
             evaluate(layout, params)
@@ -118,9 +56,9 @@ def test_register_promote_serve_over_http(
         frozen = read_frozen(layout.frozen_test).head(4)
         jpegs = list(dict(read_photos(layout.photos, frozen)).values())
         with connected():
-            import mlflow
+            from mlflow import pyfunc
 
-            model = mlflow.pyfunc.load_model("models:/photoqual@champion")
+            model = pyfunc.load_model("models:/photoqual@champion")
             expected = model.predict(pd.DataFrame({"photo": jpegs}))
         body = json.dumps(
             {"dataframe_records": [{"photo": base64.b64encode(jpeg).decode()} for jpeg in [*jpegs, b"no photo"]]}
@@ -138,7 +76,7 @@ def test_register_promote_serve_over_http(
             "--port",
             str(serving),
         ]
-        with running(arguments, f"http://127.0.0.1:{serving}/ping", store / "serving.log"):
+        with mlflow(arguments, f"http://127.0.0.1:{serving}/ping", store / "serving.log"):
             request = urllib.request.Request(
                 f"http://127.0.0.1:{serving}/invocations", body.encode(), {"Content-Type": "application/json"}
             )
@@ -150,8 +88,8 @@ def test_register_promote_serve_over_http(
     assert answers["skipped"][4] == "not_an_image"
     assert pd.isna(answers["score"][4])
 
-    with pytest.raises(RegistryError, match=str(port)):
+    with pytest.raises(RegistryError, match=address.rpartition(":")[2]):
         promote(layout, params)
-    with pytest.raises(RegistryError, match=str(port)):
+    with pytest.raises(RegistryError, match=address.rpartition(":")[2]):
         history()
     assert place.is_dir()

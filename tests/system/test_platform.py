@@ -1,6 +1,7 @@
 """The platform whole, small: the demo site, Airflow's own scheduler, DVC, MLflow; one run of each DAG, and a refusal.
 
-The tests of this file tell one story in their order, on one home: refresh → asset → retrain → poisoned votes.
+The tests of this file tell one story in their order, on one home: refresh → asset → retrain → an alarm
+without cause → poisoned votes → the champion watched.
 """
 
 import subprocess
@@ -14,11 +15,13 @@ import pytest
 from rich.console import Console
 
 from photoqual.embedded.airflow import Airflow, free_ports, running
-from photoqual.embedded.demo import REFRESH, RETRAIN, press, rate_unseen
+from photoqual.embedded.demo import REFRESH, RETRAIN, WATCH, press, rate_unseen
 from photoqual.embedded.follow import Run, follow, triggered
 from photoqual.embedded.home import Home, create, held
 from photoqual.pipeline.workspace import DATA, MAIN, branch, summaries
 from photoqual.registry.history import history
+from photoqual.registry.store import CHAMPION, MODEL_NAME, connected, version_of
+from photoqual.registry.watch_series import EXPERIMENT
 from photoqual.sources.demo import DemoSite
 
 PHOTOS = 240
@@ -37,6 +40,13 @@ class Platform:
     def follow(self, dag_id: str, run_id: str) -> Run:
         return follow(self.airflow, dag_id, run_id, Console(file=StringIO()))
 
+    def log(self, run: Run, task_id: str) -> str:
+        (task,) = [task for task in self.airflow.tasks(run.dag_id, run.run_id) if task["task_id"] == task_id]
+        return "\n".join(self.airflow.log(run.dag_id, run.run_id, task))
+
+    def pause(self, dag_id: str, paused: bool) -> None:
+        self.airflow.send("PATCH", f"/dags/{dag_id}", {"is_paused": paused})
+
     def retrains(self) -> set[str]:
         return {run["dag_run_id"] for run in self.airflow.runs(RETRAIN)}
 
@@ -54,7 +64,7 @@ def platform(tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRe
     with held(home), DemoSite(port=port) as site:
         create(home, project, overrides, site_port=port)
         with running(home, project / "dags") as airflow:
-            airflow.start_dags([REFRESH, RETRAIN])
+            airflow.start_dags([REFRESH, RETRAIN, WATCH])
             yield Platform(home, airflow, site)
 
 
@@ -84,6 +94,25 @@ def test_the_training_registers_a_version_with_its_lineage_and_a_verdict(platfor
     assert (
         version["frozen_test_digest"] == platform.airflow.result(RETRAIN, run.run_id, "register")["frozen_test_digest"]
     )
+
+
+def test_an_alarm_starts_a_training_that_is_skipped_where_nothing_changed(platform: Platform) -> None:
+    registry = platform.home.registry.parent
+    with connected(registry) as client:
+        if version_of(client, CHAMPION) is None:  # two epochs may be too few to beat chance; a person may decide so
+            client.set_registered_model_alias(MODEL_NAME, CHAMPION, "1")
+    data, versions, before = platform.home.git("rev-parse", DATA), history(registry), platform.retrains()
+    assets = platform.airflow.send("GET", "/assets?name_pattern=drift")["assets"]
+    platform.airflow.send("POST", "/assets/events", {"asset_id": assets[0]["id"], "extra": {}})
+    run = platform.follow(RETRAIN, triggered(platform.airflow, RETRAIN, before))
+    assert run.state == "success"
+    assert {name for name, state in run.states.items() if state != "skipped"} == {"open"}
+    said = platform.log(run, "due")
+    assert "Training again is not worth it. No new or changed labels since version 1" in said
+    assert "Code and params are those it was made with." in said
+    assert platform.home.git("branch", "--list", branch(run.name)) == ""
+    assert platform.home.git("rev-parse", DATA) == data
+    assert history(registry) == versions
 
 
 def test_a_training_by_hand_takes_the_form_and_a_dry_run_moves_nothing(platform: Platform) -> None:
@@ -147,3 +176,27 @@ def test_the_champion_rates_photos_that_no_run_has_seen(platform: Platform, capf
     table = capfd.readouterr().out
     assert table.count("★") >= 3
     assert "undamaged" in table
+
+
+def test_the_champion_is_watched_on_photos_that_came_after_its_training(platform: Platform) -> None:
+    platform.pause(RETRAIN, True)
+    press(platform.site.url, "heal")
+    refreshed = platform.follow(REFRESH, platform.airflow.trigger(REFRESH, {"limit": PHOTOS}))
+    assert refreshed.state == "success", refreshed.said
+    branches, data = platform.home.git("branch", "--list"), platform.home.git("rev-parse", DATA)
+    run = platform.follow(WATCH, platform.airflow.trigger(WATCH))
+    assert run.state == "success", run.said
+    found = platform.airflow.result(WATCH, run.run_id, "watch")
+    assert found["outcome"] in {"alarm", "quiet"}, found["text"]
+    assert found["photos"]["new"] >= 50
+    assert found["revision"] == data
+    assert run.states["alarm"] == ("success" if found["outcome"] == "alarm" else "skipped")
+    assert platform.home.git("branch", "--list") == branches
+    with connected(platform.home.registry.parent) as client:
+        kept = client.get_run(found["mlflow_run"])
+        files = {item.path for item in client.list_artifacts(found["mlflow_run"], "watch")}
+        experiment = client.get_experiment(kept.info.experiment_id)
+    assert experiment.name == EXPERIMENT
+    assert (kept.data.tags["version"], kept.data.tags["revision"]) == (found["version"], data)
+    assert {"auc_all", "frozen_auc", "psi.score", "psi.brightness", "two_sample_auc"} <= set(kept.data.metrics)
+    assert files == {"watch/index.html", "watch/summary.json"}

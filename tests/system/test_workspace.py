@@ -13,7 +13,7 @@ import pytest
 import yaml
 
 from photoqual.errors import ConfigError, DataBranchMoved, EnvironmentDiffers, PipelineError, StageFailed
-from photoqual.pipeline import workspace
+from photoqual.pipeline import clones, workspace
 from tests.system.toy import STAGES, Toy, make_toy
 
 pytestmark = pytest.mark.timeout(300)
@@ -145,10 +145,10 @@ def test_only_the_newest_failed_clones_are_kept(toy: Toy) -> None:
     toy.photo("two", "poison")
     opened = workspace.open_run("bad", settings=toy.settings)
     revision = workspace.run_stage(opened, "refresh", run_id="bad", settings=toy.settings)
-    for _ in range(workspace.KEPT_CLONES + 2):
+    for _ in range(clones.KEPT_CLONES + 2):
         with pytest.raises(StageFailed):
             workspace.run_stage(revision, "label", run_id="bad", settings=toy.settings)
-    assert len(toy.clones) <= workspace.KEPT_CLONES + 1
+    assert len(toy.clones) <= clones.KEPT_CLONES + 1
 
 
 def test_runs_that_made_different_stages_are_both_kept(toy: Toy) -> None:
@@ -284,6 +284,30 @@ def test_a_verb_returns_its_result_and_its_error(toy: Toy) -> None:
     with pytest.raises(StageFailed, match=r"No registry\. Start it\.") as caught:
         workspace.run_verb(revision, ["fail"], needs=["data/catalog.txt"], run_id="first", settings=toy.settings)
     assert caught.value.details["error"] == "RegistryError"
+
+
+def test_a_verb_without_a_revision_meets_code_of_main_and_data_of_data_and_leaves_no_branch(toy: Toy) -> None:
+    data = whole_run(toy, "first", ("refresh",))
+    program = (
+        "import json, os, pathlib\n"
+        "told = {'lines': len(open('data/catalog.txt').readlines()), 'revision': os.environ['PHOTOQUAL_REVISION']}\n"
+        "pathlib.Path(os.environ['PHOTOQUAL_OUTCOME_FILE']).write_text(json.dumps({'ok': True, 'result': told}))\n"
+    )
+    toy.push_main({"photoqual.py": program}, "A command line that came after the data")
+    branches = toy.branches()
+    found = workspace.run_verb(None, ["count"], needs=["data/catalog.txt"], run_id="look", settings=toy.settings)
+    assert found == {"lines": 1, "revision": data}
+    assert toy.branches() == branches
+    assert toy.clones == []
+
+
+def test_a_run_that_comes_to_nothing_is_dropped(toy: Toy) -> None:
+    data = whole_run(toy, "first", ("refresh",))
+    workspace.open_run("second", settings=toy.settings)
+    for _ in range(2):
+        workspace.drop_run("second", settings=toy.settings)
+        assert workspace.branch("second") not in toy.branches()
+    assert toy.git("rev-parse", "data") == data
 
 
 def _running(words: str, toy: Toy) -> bool:

@@ -16,7 +16,7 @@ from photoqual.errors import ConfigError
 
 
 class Strict(BaseModel):
-    model_config = ConfigDict(frozen=True, strict=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, strict=True, extra="forbid", allow_inf_nan=False)
 
 
 Share = Annotated[float, Field(ge=0.0, le=1.0)]
@@ -248,7 +248,7 @@ class PromoteParams(Strict):
 
     mode: Annotated[Literal["off", "dry_run", "on"], BeforeValidator(_mode)] = "on"
     confidence: Annotated[float, Field(gt=0.5, lt=1)] = 0.95
-    min_delta_auc: float = 0.0
+    min_delta_auc: Annotated[float, Field(ge=0, lt=1)] = 0.0
     require_approval: bool = False
     approval_hours: Annotated[float, Field(gt=0)] = 24.0
     guardrails: GuardrailParams = GuardrailParams()

@@ -10,7 +10,9 @@ depend on earlier verdicts, and what is not: docs/promotion.md.
 
 def level(look: int, confidence: float) -> float:
     """Return the chance of error that verdict number `look` (from 1) on a set may use."""
-    _check(look, 1, confidence)
+    _check_number(look, 1)
+    if not 0 < confidence < 1:
+        raise ValueError(f"confidence has to lie between 0 and 1, not at {confidence}")
     return (1 - confidence) / (look * (look + 1))
 
 
@@ -19,14 +21,12 @@ def confidence_at(look: int, confidence: float) -> float:
     return 1 - level(look, confidence)
 
 
-def left(looks: int, confidence: float) -> float:
+def left(looks: int) -> float:
     """Return the share, 0 to 1, of the set's chance of error that is left after `looks` verdicts (from 0)."""
-    _check(looks, 0, confidence)
+    _check_number(looks, 0)
     return 1 / (looks + 1)
 
 
-def _check(number: int, least: int, confidence: float) -> None:
+def _check_number(number: int, least: int) -> None:
     if number < least:
         raise ValueError(f"a frozen test set cannot have verdict number {number}; the least is {least}")
-    if not 0 < confidence < 1:
-        raise ValueError(f"confidence has to lie between 0 and 1, not at {confidence}")

@@ -72,6 +72,12 @@ def read_frozen(path: Path) -> pd.DataFrame:
             f"{path} does not exist.", next_step="Run `photoqual split` (or `dvc repro split`), or `dvc pull` it."
         )
     table = files.read_table(path)
+    missing = [name for name in FROZEN_SCHEMA.names if name not in table.schema.names]
+    if missing:
+        raise DataError(
+            f"{path} has no column {', '.join(missing)}: it was not written by this version.",
+            next_step="Restore it with `dvc checkout data/frozen_test.parquet`.",
+        )
     frozen = table.to_pandas()
     stated = (table.schema.metadata or {}).get(b"digest", b"").decode()
     if stated != frozen_digest(frozen):

@@ -8,7 +8,7 @@ from typing import Any
 from airflow.providers.standard.operators.empty import EmptyOperator
 from airflow.providers.standard.operators.hitl import ApprovalOperator
 from airflow.sdk import Param, TriggerRule, get_current_context, task
-from airflow.sdk.exceptions import AirflowSkipException
+from airflow.sdk.exceptions import AirflowFailException, AirflowSkipException
 
 from photoqual.pipeline import tasks
 
@@ -70,6 +70,11 @@ def conclude(revision: Any, asked: Any) -> Any:
         with tasks.reasons():
             concluded = workspace.run_verb(revision, verb, needs=tasks.JUDGED_BY[2:], run_id=tasks.run_id())
         log.info("Version %s: %s. %s", verdict["version"], concluded["decision"], concluded["reason"])
+        if concluded["decision"] == "awaiting_approval":
+            raise AirflowFailException(
+                f"The champion changed while version {verdict['version']} awaited approval, so it was judged anew and "
+                f"awaits approval again: `photoqual approve {verdict['version']} --reason …`, then clear this task."
+            )
         return concluded
 
     concluded = concludes(revision)

@@ -1,5 +1,6 @@
 """Gather what champion and challenger do on the same frozen photos, in one run: what `promotion.decide` judges."""
 
+import logging
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -7,6 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
+from photoqual import files
 from photoqual.config import GuardrailParams
 from photoqual.errors import DataError, MissingData, ModelError
 from photoqual.evaluation.behaviour import Observed, observe
@@ -21,6 +23,9 @@ from photoqual.registry.store import tracking_uri
 
 if TYPE_CHECKING:
     from mlflow.entities.model_registry import ModelVersion
+
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -90,4 +95,9 @@ def frozen_in_training(folder: Path, frozen: pd.DataFrame) -> int | None:
 def trained_on(folder: Path) -> pd.Series | None:
     """Return the ids of the photos that the model in `folder` was trained and validated on, None when it does not say."""
     path = folder / TRAINED_ON
-    return pd.read_parquet(path, columns=["photo_id"])["photo_id"] if path.is_file() else None
+    try:
+        table = files.read_table(path) if path.is_file() else None
+    except DataError as error:
+        log.warning("%s", error.message)
+        return None
+    return table["photo_id"].to_pandas() if table is not None and "photo_id" in table.schema.names else None

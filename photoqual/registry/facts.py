@@ -16,21 +16,7 @@ if TYPE_CHECKING:
     from mlflow.entities.model_registry import ModelVersion
 
 _NAMED = re.compile(rf"(?:models:/{MODEL_NAME}[@/])?(?P<which>\d+|[A-Za-z][A-Za-z0-9_-]*)")
-_OLD_EVENT = "audit."
-"""Tags `audit.<instant>` of the registered model: events of registries from before there was a journal."""
 _PROMOTION = "promotion."
-
-
-@dataclass(frozen=True)
-class Change:
-    """The champion changed: from `replaced` (None: there was none) to `champion`."""
-
-    event: str
-    at: str
-    by: str
-    champion: str | None
-    replaced: str | None
-    reason: str
 
 
 @dataclass(frozen=True)
@@ -47,7 +33,7 @@ class Facts:
     tags: dict[str, str]
     params: dict[str, str] | None
     metrics: dict[str, float]
-    changes: list[Change]
+    changes: list[journal.Entry]
     before: str | None
     before_params: dict[str, str] | None
     missing: list[str] = field(default_factory=list)
@@ -70,7 +56,11 @@ def version_facts(model: str, *, root: Path = Path()) -> Facts:
     with connected(root) as client:
         version = found(client, which)
         number = str(version.version)
-        changes = [change for change in champion_changes(client) if number in (change.champion, change.replaced)]
+        changes = [
+            change
+            for change in journal.changes(journal.entries(client))
+            if number in (change.champion, change.replaced)
+        ]
         missing: list[str] = []
         params, metrics, by = _run(client, version, missing)
         before = _before(version, changes)
@@ -123,24 +113,7 @@ def found(client: "MlflowClient", which: str) -> "ModelVersion":
     )
 
 
-def champion_changes(client: "MlflowClient") -> list[Change]:
-    """Return every change of the champion, oldest first, those from before there was a journal too."""
-    old = [
-        Change(**{name: event.get(name) for name in ("event", "at", "by", "champion", "replaced", "reason")})
-        for model in client.search_registered_models(f"name = '{MODEL_NAME}'")
-        for name, text in client.get_registered_model(model.name).tags.items()
-        if name.startswith(_OLD_EVENT)
-        for event in [json.loads(text)]
-    ]
-    told = [
-        Change(entry.event, entry.at, entry.by, entry.champion, entry.replaced, entry.reason)
-        for entry in journal.entries(client)
-        if entry.event in journal.CHANGES and entry.valid
-    ]
-    return sorted(old, key=lambda change: change.at) + told
-
-
-def _before(version: "ModelVersion", changes: list[Change]) -> str | None:
+def _before(version: "ModelVersion", changes: list[journal.Entry]) -> str | None:
     made = [
         change for change in changes if change.event == journal.PROMOTED and change.champion == str(version.version)
     ]

@@ -16,7 +16,7 @@ from pathlib import Path
 from urllib.parse import quote
 
 from photoqual.errors import ConfigError, ModelError, NoChampion, RegistryError
-from photoqual.models.info import INFO
+from photoqual.models.info import INFO, ONNX
 from photoqual.registry.store import (
     CHAMPION,
     MODEL_NAME,
@@ -72,8 +72,9 @@ def fetch_version(version: str, source: str, *, registry: str) -> Path:
         making.mkdir(parents=True, exist_ok=True)
         try:
             mlflow.artifacts.download_artifacts(f"models:/{MODEL_NAME}/{version}", dst_path=str(making))
-            if not any(making.rglob(INFO)):
-                raise FileNotFoundError(f"no {INFO} in the artifact store")
+            for name in (INFO, ONNX):
+                if not any(making.rglob(name)):
+                    raise FileNotFoundError(f"no {name} in the artifact store")
             _take_place(making, place)
         except OSError as error:
             raise ModelError(

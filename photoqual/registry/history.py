@@ -1,7 +1,7 @@
 """What became of every version and who decided what, when: read from the registry alone."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Container, Mapping
 from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
@@ -12,8 +12,8 @@ from rich.markup import escape
 from photoqual.evaluation.wear import left
 from photoqual.registry import journal
 from photoqual.registry.looks import pairs
-from photoqual.registry.promote import PREFIX
 from photoqual.registry.store import MODEL_NAME, connected
+from photoqual.registry.verdicts import PREFIX, PROMOTED
 
 if TYPE_CHECKING:
     from mlflow.entities.model_registry import ModelVersion
@@ -61,9 +61,7 @@ def wear(root: Path = Path()) -> list[dict[str, Any]]:
         entry.facts["frozen_test_digest"] for entry in reversed(written) if entry.facts.get("frozen_test_digest")
     )
     looks = {digest: len(pairs(written, digest)) for digest in digests}
-    return [
-        {"frozen_test_digest": digest, "looks": count, "left": left(count, 0.95)} for digest, count in looks.items()
-    ]
+    return [{"frozen_test_digest": digest, "looks": count, "left": left(count)} for digest, count in looks.items()]
 
 
 def print_history(told: Mapping[str, list[dict[str, Any]]]) -> None:
@@ -76,19 +74,32 @@ def print_history(told: Mapping[str, list[dict[str, Any]]]) -> None:
     for row in told["versions"]:
         cells = (row["registered_at"][:16], ", ".join(row["aliases"]), row["decision"] or "not judged", row["reason"])
         versions.add_row(row["version"], *(escape(cell or "") for cell in cells))
-    journal_ = Table("entry", "when", "who", "what", "version", "against", title="Journal", title_justify="left")
+    columns = ("entry", "when", "who", "what", "version", "against", "why")
+    journal_ = Table(*columns, title="Journal", title_justify="left")
+    carried_out = {row["facts"].get("verdict") for row in told["events"] if row["event"] == journal.PROMOTED}
     for row in told["events"]:
-        what = row["facts"].get("decision") or row["event"]
-        came = "" if row["valid"] else " (came second; void)"
         against = row["replaced"] or (row["champion"] if row["event"] == journal.JUDGED else "")
-        journal_.add_row(
-            str(row["number"]), row["at"][:16], escape(row["by"]), f"{what}{came}", row["version"] or "", against or ""
-        )
+        what = _what(row, carried_out)
+        told_of_it = (row["at"][:16], row["by"], what, row["version"] or "", against or "", row["reason"])
+        journal_.add_row(str(row["number"]), *(escape(text) for text in told_of_it))
     sets = Table("frozen test set", "pairs judged", "left", title="Frozen test sets", title_justify="left")
     for row in told["frozen_sets"]:
         sets.add_row(row["frozen_test_digest"][:12], str(row["looks"]), f"{row['left']:.0%}")
     for table in (versions, journal_, sets):
         console.print(table)
+
+
+def _what(row: Mapping[str, Any], carried_out: Container[int | None]) -> str:
+    """Return in a few words what an event was."""
+    if row["event"] != journal.JUDGED:
+        return row["event"] if row["valid"] else f"{row['event']} (came second; void)"
+    facts = row["facts"]
+    decision = facts.get("decision")
+    if facts.get("dry_run"):
+        return f"judged: {decision or 'no verdict'} (dry run)"
+    if decision == PROMOTED and row["number"] not in carried_out:
+        return "judged: promoted (not carried out)"
+    return f"judged: {decision or 'no verdict (stopped on the way)'}"
 
 
 def _entry(version: "ModelVersion", aliases: list[str]) -> dict[str, Any]:

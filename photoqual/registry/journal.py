@@ -26,14 +26,8 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 JOURNAL = f"{MODEL_NAME}-journal"
-JUDGED, PROMOTED, ROLLED_BACK, ADOPTED, FROZEN, PRUNED = (
-    "judged",
-    "promoted",
-    "rolled back",
-    "adopted",
-    "frozen",
-    "pruned",
-)
+JUDGED, APPROVED, REJECTED, FROZEN, PRUNED = "judged", "approved", "rejected", "frozen", "pruned"
+PROMOTED, ROLLED_BACK, ADOPTED = "promoted", "rolled back", "adopted"
 CHANGES = (PROMOTED, ROLLED_BACK, ADOPTED)
 """Events that change the champion. `adopted`: somebody moved the alias by hand; the journal takes note."""
 PATIENCE_SECONDS = 5.0
@@ -104,9 +98,14 @@ def validated(written: Iterable[Entry]) -> list[Entry]:
     return told
 
 
+def changes(written: Iterable[Entry]) -> list[Entry]:
+    """Return the valid changes of the champion."""
+    return [entry for entry in written if entry.event in CHANGES and entry.valid]
+
+
 def head_of(written: Iterable[Entry]) -> Entry | None:
     """Return the newest valid change, None when there has been none."""
-    return next((entry for entry in reversed(list(written)) if entry.event in CHANGES and entry.valid), None)
+    return next(reversed(changes(written)), None)
 
 
 def append(
@@ -244,6 +243,8 @@ def _adopt(client: "MlflowClient", head: Entry | None, champion: "ModelVersion |
         by="unknown",
         after=head.number if head else 0,
     )
+    if before and champion is not None and version_of(client, before) is not None:
+        client.set_registered_model_alias(MODEL_NAME, PREVIOUS_CHAMPION, before)
     note(client, number, done="true")
 
 

@@ -1,6 +1,7 @@
 """How often a frozen test set was looked at: every pair that was judged on it counts once, dry runs too."""
 
 from collections.abc import Iterable
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from photoqual.registry import journal
@@ -11,6 +12,15 @@ if TYPE_CHECKING:
     from mlflow.entities.model_registry import ModelVersion
 
 Pair = tuple[str | None, str | None]
+
+
+@dataclass(frozen=True)
+class Claim:
+    """`entry`: number in the journal. `look`: number of this pair on the frozen set; `looks`: of all pairs until now."""
+
+    entry: int
+    look: int
+    looks: int
 
 
 def pairs(written: Iterable[Entry], digest: str) -> list[Pair]:
@@ -33,8 +43,8 @@ def claim(
     *,
     counted: bool,
     dry_run: bool,
-) -> tuple[int, int]:
-    """Write that the pair is being judged on the frozen set; return the entry's number and that of the look.
+) -> Claim:
+    """Write that the pair is being judged on the frozen set; return what it was given.
 
     Two runs that judge two pairs at once get two numbers. A pair that cannot be judged is not `counted`: nothing is
     learnt from it.
@@ -50,4 +60,4 @@ def claim(
     written = [entry for entry in journal.entries(client) if entry.number <= number]
     known = pairs(written, digest)
     pair = (against, str(challenger.version))
-    return number, known.index(pair) + 1 if pair in known else len(known) + 1
+    return Claim(number, known.index(pair) + 1 if pair in known else len(known) + 1, len(known))

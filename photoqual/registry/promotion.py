@@ -78,6 +78,9 @@ def decide(champion: Evidence | None, challenger: Evidence, policy: PromoteParam
 
 def flaw_of(champion: Evidence | None, challenger: Evidence) -> str | None:
     """Return why the two cannot be judged, None when they can. Nothing is learnt of the frozen photos by asking."""
+    for evidence in (challenger, champion):
+        if evidence is not None and not evidence.problem and (flaw := _flaw_of_set(evidence.good)):
+            return flaw
     for who, evidence, remedy in (
         ("challenger", challenger, "Train it again on the present split."),
         (
@@ -99,6 +102,16 @@ def flaw_of(champion: Evidence | None, challenger: Evidence) -> str | None:
             f"{champion.answers} against {challenger.answers}. Train a challenger with the champion's labels and inputs."
         )
     return None
+
+
+def _flaw_of_set(good: np.ndarray) -> str | None:
+    if 0 < np.sum(good) < len(good):
+        return None
+    return (
+        f"The frozen test set cannot be judged on: {len(good)} photos, {int(np.sum(good))} of them good; it needs more "
+        "than one class. Restore it with `dvc checkout data/frozen_test.parquet`, or start the next one with "
+        "`photoqual freeze --next`."
+    )
 
 
 def _frozen_in_training(*judged: Evidence | None) -> int:
@@ -215,7 +228,7 @@ def _common(challenger: Evidence, policy: PromoteParams, look: int) -> Numbers:
         "confidence": policy.confidence,
         "look": look,
         "level": level(look, policy.confidence),
-        "alpha_left": left(look, policy.confidence),
+        "alpha_left": left(look),
     }
 
 

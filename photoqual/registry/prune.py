@@ -14,9 +14,8 @@ from typing import TYPE_CHECKING, Any
 
 from photoqual.errors import ConfigError
 from photoqual.registry import journal
-from photoqual.registry.facts import champion_changes
-from photoqual.registry.promote import AWAITING, PREFIX, PROMOTED
 from photoqual.registry.store import MODEL_NAME, connected, masked, sqlite_file, tracking_uri
+from photoqual.registry.verdicts import AWAITING, PREFIX, PROMOTED
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -141,8 +140,9 @@ def _known(client: "MlflowClient", versions: "Iterable[ModelVersion]") -> list[K
     for model in client.search_registered_models(f"name = '{MODEL_NAME}'"):
         for alias, number in client.get_registered_model(model.name).aliases.items():
             aliases.setdefault(int(number), []).append(alias)
-    champions = {number for change in champion_changes(client) for number in (change.champion, change.replaced)}
-    judged = {entry.version: entry for entry in journal.entries(client) if entry.event == journal.JUDGED}
+    written = journal.entries(client)
+    champions = {number for change in journal.changes(written) for number in (change.champion, change.replaced)}
+    judged = {entry.version: entry for entry in written if entry.event == journal.JUDGED}
     told = []
     for version in versions:
         number = str(version.version)

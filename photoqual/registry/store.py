@@ -153,6 +153,8 @@ def version_of(client: "MlflowClient", alias_or_version: str) -> "ModelVersion |
     """Return the model version with that number or alias, None when there is none."""
     from mlflow.exceptions import MlflowException
 
+    if not re.fullmatch(r"[0-9]{1,9}|[A-Za-z][A-Za-z0-9_-]*", alias_or_version):
+        return None
     try:
         if alias_or_version.isdigit():
             return client.get_model_version(MODEL_NAME, alias_or_version)
@@ -175,5 +177,5 @@ def no_champion(uri: str) -> NoChampion:
     """Return the error for a registry without a champion."""
     return NoChampion(
         f"The registry at {masked(uri)} has no champion yet.",
-        next_step="Run `photoqual register` and `photoqual promote`, or name a model folder with --model.",
+        next_step="Make one with `photoqual register` and `photoqual promote`; `photoqual rate --model FOLDER` needs none.",
     )

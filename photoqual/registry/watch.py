@@ -33,6 +33,7 @@ from photoqual.photos.fingerprints import split_units
 from photoqual.photos.measures import NAMES, measure
 from photoqual.photos.shards import read_photos
 from photoqual.registry import lineage, watch_page, watch_series
+from photoqual.registry.evidence import trained_on
 from photoqual.registry.fetch import fetch_version
 from photoqual.registry.store import champion_of, connected, no_champion, sqlite_file, tracking_uri
 
@@ -212,13 +213,13 @@ def _measures(rows: pd.DataFrame, measured: Mapping[str, Mapping[str, float]]) -
 
 
 def _trained_on(scorer: Scorer) -> pd.Series:
-    path = scorer.folder / TRAINED_ON
-    if not path.is_file():
+    found = trained_on(scorer.folder)
+    if found is None:
         raise ModelError(
-            f"The champion in {scorer.folder} does not say what it was trained on: it has no {TRAINED_ON}.",
+            f"The champion in {scorer.folder} does not say what it was trained on: it has no usable {TRAINED_ON}.",
             next_step="Train again with `dvc repro`; models of this version keep that list.",
         )
-    return pd.read_parquet(path, columns=["photo_id"])["photo_id"]
+    return found
 
 
 def _revision(layout: Layout) -> str:

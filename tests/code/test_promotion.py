@@ -114,8 +114,10 @@ def test_the_margin_and_the_confidence_asked_for_are_kept() -> None:
     assert stricter < better
 
 
-def test_a_tie_is_refused_even_where_a_little_worse_would_do() -> None:
-    assert not decide(evidence(1.5), evidence(1.5), PromoteParams(min_delta_auc=-0.05, guardrails=RAILS)).promote
+@pytest.mark.parametrize("margin", [-0.05, float("-inf"), float("nan"), 1.0])
+def test_a_margin_that_would_let_worse_models_pass_is_refused(margin: float) -> None:
+    with pytest.raises(ValueError, match="min_delta_auc"):
+        PromoteParams(min_delta_auc=margin)
 
 
 def test_photos_of_one_group_count_less() -> None:

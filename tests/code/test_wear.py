@@ -20,7 +20,7 @@ def test_each_verdict_has_its_part(look: int, confidence: float, expected: float
 @pytest.mark.parametrize("looks", [0, 1, 2, 7, 200, 10_000])
 def test_what_is_spent_and_what_is_left_make_the_whole(looks: int, confidence: float) -> None:
     spent = sum(level(look, confidence) for look in range(1, looks + 1))
-    assert spent + left(looks, confidence) * (1 - confidence) == pytest.approx(1 - confidence)
+    assert spent + left(looks) * (1 - confidence) == pytest.approx(1 - confidence)
     assert spent < 1 - confidence
 
 
@@ -41,7 +41,7 @@ def test_impossible_numbers_are_refused(look: int, confidence: float, says: str)
 
 def test_negative_numbers_of_verdicts_are_refused() -> None:
     with pytest.raises(ValueError, match="least is 0"):
-        left(-1, 0.95)
+        left(-1)
 
 
 def test_many_equal_retrains_on_one_set_are_rarely_promoted() -> None:

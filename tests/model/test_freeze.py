@@ -91,6 +91,26 @@ def test_the_next_set_holds_only_photos_that_no_model_knows(grown: tuple[Layout,
     assert [entry["looks"] for entry in wear(layout.root)] == [1, 1]
 
 
+def test_photos_of_retired_sets_do_not_come_back(grown: tuple[Layout, Params]) -> None:
+    layout, params = grown
+    before = set(read_frozen(layout.frozen_test)["photo_id"])
+    first = freeze_next(layout, params, min_photos=10)
+    second = set(read_frozen(layout.frozen_test)["photo_id"])
+    again = freeze_next(layout, params, min_photos=10)
+    assert again["frozen_test_digest"] == first["frozen_test_digest"]
+    assert set(read_frozen(layout.frozen_test)["photo_id"]) == second
+    assert [event["event"] for event in events(layout.root)].count("frozen") == 1
+    tiny_model(layout.challenger, BLUE)
+    evaluate(layout, params)
+    write_lock(layout)
+    register(layout, params, revision="b" * 40)
+    promote(layout, params)
+    freeze_next(layout, params, min_photos=10)
+    third = set(read_frozen(layout.frozen_test)["photo_id"])
+    assert not third & second
+    assert not third & before
+
+
 def test_a_set_that_would_be_too_small_is_not_started(grown: tuple[Layout, Params]) -> None:
     layout, params = grown
     before = layout.frozen_test.read_bytes()

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from photoqual.errors import ChampionMoved, RegistryError
+from photoqual.errors import ChampionMoved, ModelError, RegistryError
 from photoqual.layout import Layout
 from photoqual.registry import approval, evidence, journal, promote, rollback
 from photoqual.registry import promote as promoting
@@ -136,12 +136,11 @@ def failing(monkeypatch: pytest.MonkeyPatch, at: int, when: str) -> Iterator[lis
                 raise MlflowException("the registry is down")
             nested.append(name)
             try:
-                result = method(self, *arguments, **options)
+                return method(self, *arguments, **options)
             finally:
                 nested.pop()
-            if number == at:
-                raise MlflowException("the registry is down")
-            return result
+                if number == at:
+                    raise MlflowException("the registry is down")
 
         return call
 
@@ -231,6 +230,12 @@ def test_rollback_down_at_any_call(
             assert (found["champion"], found["previous_champion"]) == ("1", "2")
         else:
             assert (found["champion"], found["previous_champion"]) == ("2", "1")
+        rollback.rollback(project, reason="to see")
+        assert aliases(project) == {"challenger": "2", "champion": "1", "previous_champion": "2"}, at
+        tagged = {entry["version"]: entry["rollback"] for entry in history(project.root)}
+        assert "rolled back to version 1" in tagged["2"]
+        assert "champion again" in tagged["1"]
+        assert [event["event"] for event in events(project.root)].count("rolled back") == 1, at
 
 
 def test_every_pair_counts_once_and_tightens_the_next_verdict(
@@ -251,6 +256,7 @@ def test_every_pair_counts_once_and_tightens_the_next_verdict(
     assert (worn["looks"], worn["left"]) == (3, pytest.approx(0.25))
     with connected(project.root) as client:
         tags = client.get_registered_model(MODEL_NAME).tags
+    assert promote.promote(project, params, version="2")["numbers"]["alpha_left"] == pytest.approx(1 / 5)
     assert tags[f"frozen_test.{worn['frozen_test_digest'][:12]}"].startswith("3 pair(s) judged on it, 25% of its")
 
 
@@ -275,15 +281,23 @@ def test_approval(add: Add, project: Layout, make_params: MakeParams) -> None:
     assert done["numbers"]["look"] == 1
     newest = next(event for event in events(project.root) if event["event"] == "promoted")
     assert newest["by"] == "ada"
+    assert approval.approve(project, params, version="1", reason="again", by="ada")["decision"] == "already_champion"
+    with pytest.raises(RegistryError, match="is the champion"):
+        approval.reject(project, version="1", reason="too late")
     add(RED)
     assert promote.promote(project, params)["decision"] == "awaiting_approval"
     assert approval.reject(project, version="2", reason="too slow", by="bob")["decision"] == "rejected"
     assert aliases(project)["champion"] == "1"
+    assert approval.reject(project, version="2", reason="said again", by="bob")["decision"] == "rejected"
     kept = history(project.root)[0]
     assert kept["decision"] == "rejected"
     assert "bob: too slow" in kept["reason"]
-    with pytest.raises(RegistryError, match="does not await approval"):
+    (answer,) = (event for event in events(project.root) if event["event"] == "rejected")
+    assert (answer["by"], answer["reason"], answer["version"]) == ("bob", "too slow", "2")
+    with pytest.raises(RegistryError, match="was rejected by bob"):
         approval.approve(project, params, version="2", reason="after all")
+    assert promote.promote(project, params)["decision"] == "awaiting_approval"
+    assert approval.approve(project, params, version="2", reason="after all", by="ada")["decision"] == "promoted"
 
 
 def test_an_approval_holds_for_the_pair_that_was_judged(add: Add, project: Layout, make_params: MakeParams) -> None:
@@ -300,6 +314,97 @@ def test_an_approval_holds_for_the_pair_that_was_judged(add: Add, project: Layou
     assert (again["decision"], again["against"]) == ("awaiting_approval", "2")
     assert aliases(project)["champion"] == "2"
     assert approval.approve(project, params, version="3", reason="still fine", by="ada")["decision"] == "promoted"
+
+
+def test_an_approval_outlives_a_run_that_was_killed(
+    add: Add, project: Layout, make_params: MakeParams, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """At every call of an approval, after it works: running it again promotes, in the name of who approved."""
+    params = make_params(**{"promote.require_approval": True})
+    add(BLUE)
+    promote.promote(project, params)
+    approval.approve(project, params, version="1", reason="fine", by="ada")
+    add(RED)
+    promote.promote(project, params)
+    measured, store = evidence.observe(*_observed(project, params)), project.root / "mlflow.db"
+    monkeypatch.setattr(evidence, "observe", lambda *_: measured)
+    start = store.read_bytes()
+    with failing(monkeypatch, 0, "never") as calls:
+        approval.approve(project, params, version="2", reason="looked", by="ada")
+    for at in range(1, len(calls) + 1):
+        store.write_bytes(start)
+        with failing(monkeypatch, at, "after"), pytest.raises(RegistryError, match="down"):
+            approval.approve(project, params, version="2", reason="looked", by="ada")
+        again = approval.approve(project, params, version="2", reason="looked", by="ada")
+        assert again["decision"] in ("promoted", "already_champion"), at
+        assert aliases(project)["champion"] == "2"
+        assert history(project.root)[0]["decision"] == "promoted", at
+        told = [
+            (event["event"], event["by"])
+            for event in events(project.root)
+            if event["event"] in ("approved", "promoted")
+        ]
+        assert told[:2] == [("promoted", "ada"), ("approved", "ada")], at
+        assert len(told) == 4, at
+
+
+def _observed(project: Layout, params: Any) -> tuple[Any, ...]:
+    """Return what `observe` takes for the champion and the challenger of the test above."""
+    from photoqual.labels.splits import read_frozen
+    from photoqual.models.scorer import Scorer
+    from photoqual.registry.fetch import fetch_model
+
+    scorers = [Scorer.load(fetch_model(f"models:/photoqual/{number}", root=project.root)) for number in (1, 2)]
+    return project.photos, read_frozen(project.frozen_test), scorers, params.promote.guardrails
+
+
+def test_of_an_approval_and_a_rejection_the_first_counts(
+    add: Add, project: Layout, make_params: MakeParams, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    params = make_params(**{"promote.require_approval": True})
+    add(BLUE)
+    promote.promote(project, params)
+    gather = promoting.gather
+
+    def gathered_while_bob_rejects(*arguments: Any) -> Any:
+        with pytest.raises(RegistryError, match="was approved by ada"):
+            approval.reject(project, version="1", reason="no", by="bob")
+        return gather(*arguments)
+
+    monkeypatch.setattr(promoting, "gather", gathered_while_bob_rejects)
+    assert approval.approve(project, params, version="1", reason="yes", by="ada")["decision"] == "promoted"
+
+
+def test_a_rollback_goes_to_the_champion_that_was_replaced_and_needs_its_files(
+    add: Add, project: Layout, make_params: MakeParams
+) -> None:
+    for weights in (BLUE, RED):
+        add(weights)
+        promote.promote(project, make_params())
+    add(GREEN)
+    with connected(project.root) as client:
+        client.set_registered_model_alias(MODEL_NAME, CHAMPION, "3")
+    assert rollback.rollback(project, reason="green is not it")["champion"] == "2"
+    assert rollback.rollback(project, reason="green is not it")["champion"] == "2"
+    assert aliases(project) == {"challenger": "3", "champion": "2", "previous_champion": "3"}
+    for path in (project.root / "mlartifacts").rglob("model.onnx"):
+        path.unlink()
+    for path in (project.root.parent / "cache").rglob("model.onnx"):
+        path.unlink()
+    with pytest.raises(ModelError, match="version 3, cannot be used"):
+        rollback.rollback(project, reason="after all")
+    assert aliases(project)["champion"] == "2"
+
+
+def test_a_dry_run_is_not_taken_for_the_verdict_of_a_champion_by_hand(
+    add: Add, project: Layout, make_params: MakeParams
+) -> None:
+    add(BLUE)
+    promote.promote(project, make_params(), dry_run=True)
+    with connected(project.root) as client:
+        client.set_registered_model_alias(MODEL_NAME, CHAMPION, "1")
+    assert promote.promote(project, make_params())["decision"] == "already_champion"
+    assert history(project.root)[0]["decision"] is None
 
 
 def test_the_report_stays_with_every_verdict(add: Add, project: Layout, make_params: MakeParams) -> None:

@@ -31,8 +31,8 @@ up: install ## Start the Airflow and MLflow UIs over the demo's workspace, until
 repro: install ## Run the pipeline in this folder: dvc repro
 	$(BIN)/dvc repro
 
-test: install ## All tests
-	$(BIN)/python -m pytest
+test: install ## All tests, two files at a time
+	$(BIN)/python -m pytest -n 2 --dist loadfile
 
 test-quick: install ## The tests that start no server and train no model
 	$(BIN)/python -m pytest tests/code tests/data

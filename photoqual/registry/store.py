@@ -5,6 +5,7 @@ import os
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -39,9 +40,14 @@ def tracking_uri(root: Path = Path()) -> str:
         return named
     own, demo = root / "mlflow.db", root / ".demo/mlflow/mlflow.db"
     if not own.exists() and demo.exists():
-        log.info("using the demo's registry, %s", demo)
+        _say_whose(demo)
         own = demo
     return f"{_SQLITE}{own.absolute()}"
+
+
+@cache
+def _say_whose(demo: Path) -> None:
+    log.info("using the demo's registry, %s", demo)
 
 
 def sqlite_file(uri: str) -> Path | None:

@@ -32,7 +32,7 @@ repro: install ## Run the pipeline in this folder: dvc repro
 	$(BIN)/dvc repro
 
 test: install ## All tests, two files at a time
-	$(BIN)/python -m pytest -n 2 --dist loadfile
+	$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder tests/system tests/model tests/data tests/code
 
 test-quick: install ## The tests that start no server and train no model
 	$(BIN)/python -m pytest tests/code tests/data

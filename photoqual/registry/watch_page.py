@@ -39,6 +39,10 @@ _UNITS = {
     "clipped_bright": "share of white pixels",
 }
 
+_MARKS = 5
+_SHORTEST_DAYS = 1e-4
+"""Watches within a few seconds get one mark on the axis of time."""
+
 
 @dataclass(frozen=True)
 class Seen:
@@ -184,14 +188,15 @@ def _series(series: Sequence[Point], params: Params) -> bytes:
 
 
 def _date_axis(axes: "Axes", times: Sequence[datetime]) -> None:
-    from matplotlib.dates import AutoDateLocator, ConciseDateFormatter, date2num
+    """Mark at most five instants from the first watch to the last, whatever lies between them."""
+    from matplotlib.dates import date2num, num2date
 
-    if len(times) == 1:
-        axes.set_xticks([date2num(times[0])], [f"{times[0]:%Y-%m-%d %H:%M}"])
-        return
-    locator = AutoDateLocator(maxticks=6)
-    axes.xaxis.set_major_locator(locator)
-    axes.xaxis.set_major_formatter(ConciseDateFormatter(locator))
+    first, last = (float(date2num(time)) for time in (min(times), max(times)))
+    days = last - first
+    marks = np.linspace(first, last, _MARKS) if days > _SHORTEST_DAYS else np.array([last])
+    style = "%Y-%m-%d" if days > _MARKS else "%m-%d %H:%M"
+    axes.set_xticks(marks.tolist(), [f"{num2date(mark):{style}}" for mark in marks])
+    axes.tick_params(axis="x", labelrotation=20)
 
 
 def _figure(size: tuple[float, float]) -> "Figure":

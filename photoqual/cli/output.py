@@ -23,7 +23,7 @@ class OutputFormat(StrEnum):
 
 
 class ReportFormat(StrEnum):
-    """How `photoqual compare` writes its table."""
+    """How `photoqual compare` and `photoqual history` write their tables."""
 
     table = "table"
     json = "json"

@@ -8,7 +8,6 @@ import typer
 
 from photoqual.cli.app import REGISTRY, app, registry_app
 from photoqual.cli.output import (
-    OutputFormat,
     PageFormat,
     ReportFormat,
     leave_outcome,
@@ -35,7 +34,7 @@ def promote(
     version: Annotated[str | None, typer.Option(help="Version to judge; default: alias `challenger`.")] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Judge, but move no alias.")] = False,
 ) -> None:
-    """Judge champion and challenger on the same frozen photos; promote only on evidence."""
+    """Judge champion and challenger on the same frozen photos; promote only on evidence. Exit 0 whatever the verdict."""
     from photoqual.registry.promote import promote as run
 
     run_stage(run, version=version, dry_run=dry_run)
@@ -114,7 +113,7 @@ def rollback(reason: Annotated[str, typer.Option(help="Why; it is kept with the 
 @app.command(rich_help_panel=REGISTRY)
 def history(
     output: Annotated[
-        OutputFormat | None, typer.Option("--format", help="table or json; default: table on a terminal.")
+        ReportFormat | None, typer.Option("--format", help="Default: table on a terminal, else json.")
     ] = None,
 ) -> None:
     """List every version, and every verdict, promotion and rollback: who, when, why."""
@@ -122,7 +121,7 @@ def history(
     from photoqual.registry.history import history as run
 
     told = {"versions": run(), "events": events(), "frozen_sets": wear()}
-    if (output or (OutputFormat.table if sys.stdout.isatty() else OutputFormat.json)) is OutputFormat.table:
+    if (output or (ReportFormat.table if sys.stdout.isatty() else ReportFormat.json)) is ReportFormat.table:
         print_history(told)
     else:
         print_summary(told)

@@ -20,7 +20,8 @@ def calibration_interval(
     Chance moves the bins of the score apart and so only ever adds to the error of a sample, which a plain bootstrap
     would add once more. By the triangle inequality the true error lies at most as far from that of the sample as the
     bins' true means lie from the sample's, all added up: the quantile of this sum over groups drawn with replacement
-    is the half width.
+    is the half width. A bin with one class alone never varies in the draws; what its share can be all the same is
+    taken from the exact binomial over its groups.
     """
     truth, rows = checked(good, scores)
     value = calibration_error(truth, rows[0])
@@ -40,4 +41,13 @@ def calibration_interval(
         times = np.bincount(picks.ravel(), minlength=draws * units).reshape(draws, units).astype(float)
         moved.append(np.abs(times @ apart / (times @ sizes)[:, None] - middle).sum(axis=1))
     reach = float(np.quantile(np.concatenate(moved), confidence))
+    reach = max(reach, _reach_of_pure_bins(truth, place, codes, confidence))
     return value, max(0.0, value - reach), min(1.0, value + reach)
+
+
+def _reach_of_pure_bins(truth: np.ndarray, place: np.ndarray, codes: np.ndarray, confidence: float) -> float:
+    """Return how far the error can be off because of bins whose photos are all good or all bad."""
+    inside = [place == which for which in np.unique(place)]
+    pure = [mask for mask in inside if truth[mask].all() or not truth[mask].any()]
+    tail = (1 - confidence) / max(1, len(pure))
+    return float(sum(mask.mean() * (1 - tail ** (1 / len(np.unique(codes[mask])))) for mask in pure))

@@ -28,7 +28,7 @@ Outcome = Literal["holds", "broken", "not_evaluable", "reported"]
 class Guardrail:
     """One guardrail's number against its limit. `low` and `high` are bounds of `value` where it has any; `text` says
     in one sentence what was found. `reported` is a number that is not judged: a slice without a champion to compare
-    with, or too small.
+    with, or too small; a limit that cannot be broken.
     """
 
     name: str
@@ -100,7 +100,10 @@ def judge(
     return tuple(found)
 
 
-def _held(holds: bool) -> Outcome:
+def _held(holds: bool, *, share_limit: float = 0.0) -> Outcome:
+    """Return the outcome; a limit of the whole of a share cannot be broken, so its number is reported only."""
+    if share_limit >= 1:
+        return "reported"
     return "holds" if holds else "broken"
 
 
@@ -116,7 +119,7 @@ def _unsure(challenger: Behaviour, params: GuardrailParams) -> Guardrail:
     share = unsure / len(challenger.sure)
     limit = params.max_unsure_share
     text = f"{unsure} of {len(challenger.sure)} answers are unsure ({share:.0%}, limit {limit:.0%})."
-    return Guardrail("unsure share", _held(share <= limit), share, limit, text)
+    return Guardrail("unsure share", _held(share <= limit, share_limit=limit), share, limit, text)
 
 
 def _speed(challenger: Behaviour, params: GuardrailParams) -> Guardrail:
@@ -222,7 +225,9 @@ def _damage(name: str, changes: np.ndarray | None, most: float, confidence: floa
     value = rises / len(changes)
     low, high = stats.binomtest(rises, len(changes)).proportion_ci(confidence)
     text = f"{rises} of {len(changes)} good photos score higher when {name} ({value:.1%}, limit {most:.1%})."
-    return Guardrail(f"damage {name}", _held(value <= most), value, most, text, float(low), float(high))
+    return Guardrail(
+        f"damage {name}", _held(value <= most, share_limit=most), value, most, text, float(low), float(high)
+    )
 
 
 def _harmless(name: str, changes: np.ndarray | None, most: float) -> Guardrail:
@@ -231,7 +236,7 @@ def _harmless(name: str, changes: np.ndarray | None, most: float) -> Guardrail:
         return Guardrail(f"change {name}", "not_evaluable", None, most, f"Not evaluable: {flaw}.")
     value = float(np.quantile(np.abs(changes), QUANTILE))
     text = f"The score of {QUANTILE:.0%} of {len(changes)} good photos moves by at most {value:.3f} when {name} (limit {most:g})."
-    return Guardrail(f"change {name}", _held(value <= most), value, most, text)
+    return Guardrail(f"change {name}", _held(value <= most, share_limit=most), value, most, text)
 
 
 def _flaw(changes: np.ndarray | None) -> str | None:

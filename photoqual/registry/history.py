@@ -74,13 +74,22 @@ def print_history(told: Mapping[str, list[dict[str, Any]]]) -> None:
     for row in told["versions"]:
         cells = (row["registered_at"][:16], ", ".join(row["aliases"]), row["decision"] or "not judged", row["reason"])
         versions.add_row(row["version"], *(escape(cell or "") for cell in cells))
-    columns = ("entry", "when", "who", "what", "version", "against", "why")
-    journal_ = Table(*columns, title="Journal", title_justify="left")
+    journal_ = Table("entry", title="Journal", title_justify="left")
+    journal_.add_column("when", no_wrap=True)
+    for name in ("who", "what", "version", "against", "why"):
+        journal_.add_column(name)
     carried_out = {row["facts"].get("verdict") for row in told["events"] if row["event"] == journal.PROMOTED}
     for row in told["events"]:
         against = row["replaced"] or (row["champion"] if row["event"] == journal.JUDGED else "")
         what = _what(row, carried_out)
-        told_of_it = (row["at"][:16], row["by"], what, row["version"] or "", against or "", row["reason"])
+        told_of_it = (
+            row["at"][:16].replace("T", " "),
+            row["by"],
+            what,
+            row["version"] or "",
+            against or "",
+            row["reason"],
+        )
         journal_.add_row(str(row["number"]), *(escape(text) for text in told_of_it))
     sets = Table("frozen test set", "pairs judged", "left", title="Frozen test sets", title_justify="left")
     for row in told["frozen_sets"]:

@@ -108,8 +108,9 @@ class _Run:
         claimed = claim(self.client, challenger, champion, digest, counted=flaw is None, dry_run=self.dry_run)
         judged = _Judged(challenger, frozen, ours, theirs, decide(ours, theirs, self.params.promote, look=claimed.look))
         verdict = self._verdict(judged, claimed.entry, claimed.looks)
-        log.info("%s: %s", verdict["decision"], verdict["reason"])
         self._keep(verdict, judged)
+        report = self.layout.promotion / "report.html"
+        log.info("%s: %s The report is %s.", verdict["decision"], verdict["reason"], report)
         note_verdict(self.client, claimed.entry, verdict)
         if flaw is None:
             show_wear(self.client, digest, claimed.looks, left(claimed.looks))

@@ -139,10 +139,12 @@ def _guarded(by_auc: Decision, champion: Evidence | None, challenger: Evidence, 
     outcome: Outcome = by_auc.outcome
     if by_auc.promote and (broken or unknown):
         outcome = "refuse" if broken else "not_evaluable"
-    verb = "However" if by_auc.promote else "Besides"
     told = [f"{rail.name}: {rail.text}" for rail in broken or (unknown if by_auc.promote else [])]
-    kind = "broken" if broken else "not evaluable"
-    reason = by_auc.reason if not told else f"{by_auc.reason} {verb}, {len(told)} guardrail(s) {kind}: {' '.join(told)}"
+    count = "1 guardrail is" if len(told) == 1 else f"{len(told)} guardrails are"
+    of_rails = f"{count} {'broken' if broken else 'not evaluable'}: {' '.join(told)}"
+    reason = by_auc.reason
+    if told:
+        reason = f"{of_rails} But for that: {reason}" if by_auc.promote else f"{reason} Besides, {of_rails}"
     return Decision(outcome == "promote", outcome, reason, by_auc.numbers, found)
 
 
@@ -184,7 +186,8 @@ def _decide_first(challenger: Evidence, policy: PromoteParams, look: int) -> Dec
     reason = (
         f"First champion: {sentence}, is over chance."
         if promote
-        else f"No champion yet, and this is not shown to beat chance: {sentence}, is not over {CHANCE}."
+        else f"No champion yet, and this is not shown to beat chance: {sentence}, is not over {CHANCE}. The frozen "
+        f"photos lie in {numbers['groups']} groups; rated photos of more groups would tell more."
     )
     return Decision(promote, "promote" if promote else "refuse", reason, numbers)
 

@@ -183,5 +183,6 @@ def no_champion(uri: str) -> NoChampion:
     """Return the error for a registry without a champion."""
     return NoChampion(
         f"The registry at {masked(uri)} has no champion yet.",
-        next_step="Make one with `photoqual register` and `photoqual promote`; `photoqual rate --model FOLDER` needs none.",
+        next_step="Make one with `photoqual register` and `photoqual promote`; `photoqual history` tells why "
+        "versions that were judged are none. `photoqual rate --model FOLDER` needs none.",
     )

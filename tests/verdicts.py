@@ -100,7 +100,6 @@ def make_judged(
         "frozen_test_digest": DIGEST,
         "at": "2026-11-03T14:03:11+00:00",
         "dry_run": False,
-        "mode": "on",
         "entry": 21,
     }
     return Judged(

@@ -298,7 +298,7 @@ def _provenance(verdict: Mapping[str, Any], names: Names) -> list[tuple[str, str
         ("Champion", f"version {names[1]}" if names[1] else "none yet"),
         ("Frozen test set", str(verdict.get("frozen_test_digest") or decimal(None))),
         ("Judged", when(verdict.get("at"))),
-        ("Mode", "dry run" if verdict.get("dry_run") else str(verdict.get("mode", "on"))),
+        ("Mode", "dry run" if verdict.get("dry_run") else "on"),
     ]
     if verdict.get("approved_by"):
         told.append(("Approved by", str(verdict["approved_by"])))

@@ -20,14 +20,6 @@ from photoqual.registry.store import CHALLENGER, CHAMPION, MODEL_NAME, connected
 from tests.model.registered import RED, tiny_folder
 
 
-@pytest.fixture(scope="module")
-def empty_store(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    root = tmp_path_factory.mktemp("store")
-    with connected(root, create=True) as client:
-        client.search_registered_models()
-    return root / "mlflow.db"
-
-
 @pytest.fixture
 def root(tmp_path: Path, empty_store: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)

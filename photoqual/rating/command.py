@@ -3,6 +3,7 @@
 import csv
 import io
 import json
+import os
 import sys
 from collections import Counter
 from collections.abc import Callable, Iterable
@@ -18,29 +19,37 @@ from photoqual.errors import ConfigError, DataError
 from photoqual.models.scorer import Scorer
 from photoqual.photos.decode import SUFFIXES
 from photoqual.rating.rater import Rating, Skipped, find_photos, rate
-from photoqual.registry.fetch import fetch_model
+from photoqual.starter.model import STARTER, resolve
 
 
-def rate_paths(paths: list[Path], *, model: str, output: str, out: Path | None) -> tuple[int, int]:
+def rate_paths(paths: list[Path], *, model: str | None, output: str, out: Path | None) -> tuple[int, int]:
     """Rate `paths` with `model` and write the ratings as `output` (table, json or csv) to `out` or standard output.
 
-    Return how many were rated and how many skipped; each skip is listed on standard error with its reason.
+    Without `model` the champion rates, or the starter where there is no champion, and standard error says so. Return
+    how many were rated and how many skipped; each skip is listed on standard error with its reason.
     """
     if out is not None and (out.is_dir() or not out.parent.is_dir()):
         raise ConfigError(f"{out} cannot be written.", next_step="Name a file in a folder that exists with --out.")
     errors = Console(stderr=True)
-    scorer = Scorer.load(fetch_model(model))
+    name, folder = resolve(model)
+    scorer = Scorer.load(folder)
     photos: Iterable[Path | Skipped] = list(find_photos(paths))
     if not photos:
         raise DataError(
             f"There is no photo in {', '.join(str(path) for path in paths)}.",
             next_step=f"Known endings: {', '.join(sorted(SUFFIXES))}.",
         )
+    if model is None and name == STARTER:
+        errors.print(
+            "There is no champion yet, so the starter rates: it knows technical faults, nobody's taste.",
+            highlight=False,
+            soft_wrap=True,
+        )
     if errors.is_terminal:
         photos = track(photos, "rating", console=errors, transient=True)
     ratings: list[Rating] = []
     skipped: list[Skipped] = []
-    for result in rate(scorer, photos, model):
+    for result in rate(scorer, photos, name):
         if isinstance(result, Rating):
             ratings.append(result)
         else:
@@ -73,10 +82,12 @@ def as_json(ratings: list[Rating]) -> str:
 
 
 def as_csv(ratings: list[Rating]) -> str:
-    """Return CSV with a header; reasons are joined by `; `."""
+    """Return CSV with a header; each defect that the model knows has a column, reasons are joined by `; `."""
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(["photo", "score", "stars", "sure", "label", "reasons", "model"])
+    defects = list(dict.fromkeys(name for rating in ratings for name in rating.defects))
+    columns = [f"defect_{name}" for name in defects]
+    writer.writerow(["photo", "score", "stars", "sure", "familiar", "label", *columns, "reasons", "model"])
     for rating in ratings:
         writer.writerow(
             [
@@ -84,7 +95,9 @@ def as_csv(ratings: list[Rating]) -> str:
                 rating.score,
                 rating.stars,
                 rating.sure,
+                rating.familiar,
                 rating.label,
+                *(rating.defects.get(name) for name in defects),
                 "; ".join(rating.reasons),
                 rating.model,
             ]
@@ -93,8 +106,9 @@ def as_csv(ratings: list[Rating]) -> str:
 
 
 def as_table(ratings: list[Rating]) -> str:
-    """Return a table, best photo first."""
-    table = Table(box=None, pad_edge=False)
+    """Return a table, best photo first; the folder that all photos share is named once, above it."""
+    folder = _shared_folder(ratings)
+    table = Table(box=None, pad_edge=False, title=f"In {_plain(folder)}" if folder else None, title_justify="left")
     for name in ("stars", "score", "label", "sure", "photo", "first reason"):
         table.add_column(
             name,
@@ -109,7 +123,7 @@ def as_table(ratings: list[Rating]) -> str:
             f"{rating.score:.3f}",
             rating.label,
             "yes" if rating.sure else "no",
-            _plain(rating.photo),
+            _plain(os.path.relpath(rating.photo, folder) if folder else rating.photo),
             _plain(why),
         )
     console = Console(
@@ -117,6 +131,13 @@ def as_table(ratings: list[Rating]) -> str:
     )
     console.print(table)
     return console.file.getvalue()  # type: ignore[attr-defined]
+
+
+def _shared_folder(ratings: list[Rating]) -> str:
+    try:
+        return os.path.commonpath([Path(rating.photo).parent for rating in ratings])
+    except ValueError:  # no photo, or absolute and relative paths together
+        return ""
 
 
 def _plain(text: str) -> str:

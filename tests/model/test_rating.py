@@ -5,12 +5,15 @@ import json
 import os
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 from PIL import Image, ImageEnhance
 
 from photoqual.models.scorer import Scorer
+from photoqual.rating.command import as_csv, as_table
 from photoqual.rating.rater import Rating, Skipped, find_photos, rate
 from photoqual.rating.reasons import reasons
 from photoqual.training.train import train
@@ -76,6 +79,32 @@ def test_reasons_name_what_is_unusual_the_furthest_first() -> None:
     assert "(clipped_bright 11%, theirs 0% to 10%)" in found[2]
 
 
+def rating(photo: str, **changes: Any) -> Rating:
+    ordinary = Rating(photo, 0.75, 4, True, None, "good", {}, [], "m")
+    return replace(ordinary, **changes)
+
+
+def test_the_table_names_a_long_common_folder_once_and_keeps_names_in_one_line() -> None:
+    folder = "/" + "/".join(f"a folder with a long name {number}" for number in range(8))
+    names = [f"{folder}/trip/DSC_{number:04d}.jpg" for number in range(3)] + [f"{folder}/home.jpg"]
+    lines = as_table([rating(name, reasons=["flatter in contrast " * 4]) for name in names]).splitlines()
+    assert "".join(lines).replace(" ", "").count(folder.replace(" ", "")) == 1
+    for name in ("trip/DSC_0000.jpg", "trip/DSC_0001.jpg", "trip/DSC_0002.jpg", "home.jpg"):
+        assert len([line for line in lines if name in line and "★★★★☆" in line]) == 1
+    alone = as_table([rating(f"{folder}/one.jpg")])
+    assert [line.split()[-1] for line in alone.splitlines() if "★" in line] == ["one.jpg"]
+    mixed = as_table([rating("/a/x.jpg"), rating("y.jpg", score=0.2)])
+    assert "/a/x.jpg" in mixed
+    assert as_table([]).split() == ["stars", "score", "label", "sure", "photo", "first", "reason"]
+
+
+def test_csv_has_a_column_for_every_defect() -> None:
+    rows = as_csv([rating("a.jpg", defects={"noise": 0.25, "tilt": 0.5}, familiar=False), rating("b.jpg")])
+    first, second = csv.DictReader(rows.splitlines())
+    assert (first["defect_noise"], first["defect_tilt"], first["familiar"]) == ("0.25", "0.5", "False")
+    assert (second["defect_noise"], second["familiar"]) == ("", "")
+
+
 def photoqual(*arguments: str | Path, cwd: Path, **env: str) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, "-m", "photoqual", *map(str, arguments)]
     return subprocess.run(
@@ -93,7 +122,7 @@ def test_the_command_writes_three_formats(model: Path, gallery: Path, tmp_path: 
     assert "letter.jpg: No decoder knows this file" in lines.stderr
     ratings = [json.loads(line) for line in lines.stdout.splitlines()]
     assert len(ratings) == 6
-    assert set(ratings[0]) == {"photo", "score", "stars", "sure", "label", "defects", "reasons", "model"}
+    assert list(ratings[0]) == ["photo", "score", "stars", "sure", "familiar", "label", "defects", "reasons", "model"]
     assert json.loads(outcome.read_text()) == {"ok": True, "result": {"rated": 6, "skipped": 3}}
 
     target = tmp_path / "ratings.csv"

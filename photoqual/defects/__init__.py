@@ -1,1 +1,3 @@
-"""What can be wrong with a photo, as pure functions on arrays: the demo's damaged photos and the checks of models."""
+"""What can be wrong with a photo, as pure functions on arrays: training data, the demo's damaged photos, the checks of
+models.
+"""

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable
 import numpy as np
 from PIL import Image
 
-from photoqual.defects import filters
+from photoqual.defects import blur, filters
 
 SEEN_AT = 640
 """Long side in px at which noise and compression are made on larger copies: what a person sees on a screen."""
@@ -35,7 +35,7 @@ def darkened(pixels: np.ndarray, random: np.random.Generator) -> np.ndarray:
 
 def blurred(pixels: np.ndarray, random: np.random.Generator) -> np.ndarray:
     """Put out of focus."""
-    return filters.defocus(pixels, BLUR * max(pixels.shape[:2]))
+    return blur.gaussian(pixels, BLUR * max(pixels.shape[:2]))
 
 
 def compressed(pixels: np.ndarray, random: np.random.Generator) -> np.ndarray:

@@ -1,12 +1,13 @@
-"""What can go wrong with a photo, as pure seeded functions: the damaged photos of the demo site."""
+"""The damaged photos of the demo site: filters at a strength that the site draws. Changing one changes the demo's photos,
+and with them every figure published of it; defects to train on are in `photoqual.defects.damage`.
+"""
 
 from collections.abc import Callable
 
 import numpy as np
-from PIL import Image, ImageEnhance
-from scipy import ndimage
+from PIL import Image
 
-from photoqual.defects import filters
+from photoqual.defects import blur, filters
 
 Defect = Callable[[Image.Image, float, np.random.Generator], Image.Image]
 """Takes an RGB photo, a strength from 0 (hardly seen) to 1 (strong) and a generator; gives the damaged photo."""
@@ -24,29 +25,16 @@ def too_bright(photo: Image.Image, strength: float, random: np.random.Generator)
 
 def motion_blur(photo: Image.Image, strength: float, random: np.random.Generator) -> Image.Image:
     """Smear along a line of 7 to 23 px in a random direction."""
-    length = 7 + round(16 * strength)
-    angle = random.uniform(0, np.pi)
-    steps = np.linspace(-length / 2, length / 2, 4 * length)
-    kernel = np.zeros((length + 2, length + 2), dtype=np.float32)
-    middle = (length + 1) / 2
-    np.add.at(
-        kernel,
-        (np.rint(middle + steps * np.sin(angle)).astype(int), np.rint(middle + steps * np.cos(angle)).astype(int)),
-        1,
-    )
-    pixels = np.asarray(photo, dtype=np.float32)
-    kernel /= kernel.sum()
-    blurred = np.stack([ndimage.convolve(pixels[..., channel], kernel, mode="nearest") for channel in range(3)], axis=2)
-    return Image.fromarray(filters.to_pixels(blurred))
+    return Image.fromarray(blur.smear(np.asarray(photo), 7 + round(16 * strength), random.uniform(0, np.pi)))
 
 
 def defocus(photo: Image.Image, strength: float, random: np.random.Generator) -> Image.Image:
     """Blur with a Gaussian of 1.6 to 4.5 px."""
-    return _filtered(photo, filters.defocus(np.asarray(photo), 1.6 + 2.9 * strength))
+    return _filtered(photo, blur.gaussian(np.asarray(photo), 1.6 + 2.9 * strength))
 
 
 def noise(photo: Image.Image, strength: float, random: np.random.Generator) -> Image.Image:
-    """Add sensor noise of 18 to 48 levels."""
+    """Add Gaussian noise of 18 to 48 levels."""
     return Image.fromarray(filters.add_noise(np.asarray(photo), 18 + 30 * strength, random))
 
 
@@ -57,8 +45,7 @@ def jpeg_loss(photo: Image.Image, strength: float, random: np.random.Generator) 
 
 def low_contrast(photo: Image.Image, strength: float, random: np.random.Generator) -> Image.Image:
     """Keep 45 % down to 20 % of the contrast, and little colour."""
-    faded = ImageEnhance.Contrast(photo).enhance(0.45 - 0.25 * strength)
-    return ImageEnhance.Color(faded).enhance(0.8 - 0.3 * strength)
+    return Image.fromarray(filters.fade(np.asarray(photo), 0.45 - 0.25 * strength, 0.8 - 0.3 * strength))
 
 
 DEFECTS: dict[str, Defect] = {

@@ -1,5 +1,6 @@
 """The demo site: the same for ever, scraped over HTTP like any other, growing, poisoned, and closed to strangers."""
 
+import hashlib
 import http.client
 import signal
 import socket
@@ -17,9 +18,10 @@ import pytest
 from photoqual.config import DemoSource, PhotosParams
 from photoqual.photos.fingerprints import photo_id
 from photoqual.sources import _demo_photos as demo
+from photoqual.sources._demo_defects import DEFECTS
 from photoqual.sources.demo import STABLE, Demo, DemoSite, unseen
 from photoqual.sources.records import Fetched, Known
-from tests.conftest import PROJECT
+from tests.conftest import PROJECT, scene
 
 FIRST, SECOND = demo.PHOTOS[0], sum(demo.PHOTOS[:2])
 SAMPLE = (0, 17, 250, FIRST + 5)
@@ -97,6 +99,25 @@ def test_bytes_and_votes_are_the_same_in_every_process() -> None:
     photos = [demo.photos(2)[index] for index in SAMPLE]
     expected = [f"{photo_id(demo.render(photo))} {' '.join(map(str, demo.votes(photo, 3)))}" for photo in photos]
     assert said.stdout.decode().splitlines() == expected
+
+
+@pytest.mark.parametrize(
+    ("defect", "digest"),
+    [
+        ("too dark", "a4befa7b0a986a2f"),
+        ("too bright", "c57c8752e6fe3db7"),
+        ("motion blur", "6a87c342d7ea1c9d"),
+        ("defocus", "2446bad5da0cc1f1"),
+        ("noise", "bc9359726a063456"),
+        ("JPEG loss", "b6f21e44667635d5"),
+        ("low contrast", "d5c9328674a9831b"),
+    ],
+)
+def test_the_sites_defects_are_the_same_for_ever(defect: str, digest: str) -> None:
+    """Figures published of the demo hold for these pixels."""
+    damaged = [DEFECTS[defect](scene(3), strength, np.random.default_rng(5)) for strength in (0.0, 0.35, 1.0)]
+    pixels = b"".join(np.asarray(photo).tobytes() for photo in damaged)
+    assert hashlib.sha256(pixels).hexdigest().startswith(digest)
 
 
 @pytest.mark.parametrize("edition", [1, 2, 3, 5])

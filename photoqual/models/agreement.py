@@ -1,22 +1,30 @@
-"""Do the Keras model and its ONNX twin in one folder give the same scores?"""
+"""Do the Keras model and its ONNX twin in one folder give the same answers?"""
 
 from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 
+from photoqual.models.heads import FEATURES
 from photoqual.models.info import KERAS
 from photoqual.models.keras_files import load_keras
 from photoqual.models.scorer import Scorer
 
 
 def disagreement(folder: Path, photos: Sequence[np.ndarray]) -> float:
-    """Return the largest absolute difference between Keras and ONNX scores over `photos`, uint8 arrays
-    (height, width, 3). Loads TensorFlow.
+    """Return the largest difference between Keras and ONNX over all outputs and `photos`, uint8 arrays (height, width,
+    3): absolute for score and probabilities, for features as a part of the photo's largest one. Loads TensorFlow.
     """
     model = load_keras(folder / KERAS)
-    ours = Scorer.load(folder).score(photos)
-    theirs = np.array(
-        [float(np.asarray(model(photo[None].astype(np.float32), training=False)).reshape(())) for photo in photos]
-    )
-    return float(np.abs(ours - theirs).max(initial=0.0))
+    scorer = Scorer.load(folder)
+    names = scorer.info.outputs
+    ours = scorer.answers_of(photos, names)
+    apart = 0.0
+    for index, photo in enumerate(photos):
+        given = model(photo[None].astype(np.float32), training=False)
+        given = given if isinstance(given, list | tuple) else [given]
+        for name, output in zip(names, given, strict=True):
+            theirs = np.asarray(output, dtype=float).ravel()
+            size = max(float(np.abs(theirs).max(initial=0.0)), 1e-6) if name == FEATURES else 1.0
+            apart = float(np.maximum(apart, np.abs(ours[name][index].ravel() - theirs).max(initial=0.0) / size))
+    return apart

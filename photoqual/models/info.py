@@ -37,6 +37,13 @@ class ModelInfo(Strict):
     seed: int
     good_ranges: dict[str, tuple[float, float]]
     """By measure (photos/measures.py): where 90 % of the good training photos lie."""
+    outputs: tuple[str, ...] = ("score",)
+    """Names of the model's outputs in their order (models/heads.py): `score` first, `features` last."""
+    defects: tuple[str, ...] = ()
+    """Names of the defects, in the order of the output `defects`."""
+    backbone: str | None = None
+    """Of kind `transfer`: which pretrained network, with what pooling and how many trained blocks."""
+    calibration: str = "platt"
 
 
 def read_info(folder: Path) -> ModelInfo:

@@ -7,6 +7,8 @@ from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from photoqual.errors import ModelError
 from photoqual.models.info import KERAS, ONNX
 
@@ -25,6 +27,9 @@ def quiet_keras() -> ModuleType:
 def load_keras(path: Path) -> "keras.Model":
     """Load `path` in Keras safe mode. Raise ModelError when it is missing, truncated or not allowed."""
     keras = quiet_keras()
+    from photoqual.models import layers
+
+    layers.register()
     if not path.is_file():
         raise ModelError(f"{path} does not exist.", next_step="Train the model again: `photoqual train` writes it.")
     try:
@@ -40,6 +45,7 @@ def save_keras_and_onnx(model: "keras.Model", folder: Path) -> None:
     """Write model.keras and model.onnx of `model` into `folder`."""
     folder.mkdir(parents=True, exist_ok=True)
     model.save(folder / KERAS)
+    model(np.zeros((1, 64, 64, 3), np.float32), training=False)  # a model that was never called cannot be exported
     for name in ("tf2onnx", "onnx"):
         logging.getLogger(name).setLevel(logging.ERROR)
     with warnings.catch_warnings():

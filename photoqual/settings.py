@@ -29,3 +29,7 @@ class Settings(BaseSettings):
     """Run that a command belongs to; the pipeline sets it."""
     outcome_file: Path | None = None
     """Where a command leaves its result or its error as JSON; the pipeline sets it."""
+    checkpoints: str | None = None
+    """Folder or address (`s3://bucket/path`) where a training keeps what it needs to go on after a kill."""
+    tensorboard: Path | None = None
+    """Folder for the event files of TensorBoard; without it there are none."""

@@ -12,7 +12,9 @@ _WINDOW = 50
 
 @dataclass(frozen=True)
 class Epoch:
-    """One row of history.csv: mean training loss, its moving average at the end, and the validation figures."""
+    """One row of history.csv: mean training loss, its moving average at the end, the validation figures, and the
+    learning rate of the last step.
+    """
 
     epoch: int
     loss: float
@@ -20,6 +22,7 @@ class Epoch:
     validation_loss: float
     validation_auc: float
     seconds: float
+    learning_rate: float
 
 
 def moving_average(losses: list[float], window: int = _WINDOW) -> np.ndarray:

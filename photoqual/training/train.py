@@ -1,14 +1,14 @@
-"""The trainer, one function read from top to bottom: splits and shards → models/challenger.
+"""The trainer, one function read from top to bottom: splits, labels and shards → models/challenger.
 
-Keeps the weights of the epoch with the best validation AUC and stops when it has not improved for
-`train.patience` epochs. Not covered: several GPUs, mixed precision, going on from a checkpoint.
+Keeps the weights of the epoch with the best validation AUC and stops when `train.patience` epochs brought none better.
+A network whose body is frozen is trained on features that are computed once. See docs/how-to/training.md.
 """
 
 import logging
-import shutil
-import sys
 import tempfile
-import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -16,80 +16,133 @@ import numpy as np
 import pandas as pd
 
 from photoqual import files
-from photoqual.config import Params, TrainParams
-from photoqual.errors import MissingData, ModelError, TooFewPhotos, TrainingError
+from photoqual.config import AugmentParams, ModelParams, Params, TrainParams
+from photoqual.errors import MissingData, TooFewPhotos, TrainingError
+from photoqual.labels.rules import read_labels
 from photoqual.labels.splits import TRAIN, VALIDATION, assert_no_leak, read_frozen
 from photoqual.layout import Layout
-from photoqual.models import ladder
-from photoqual.models.agreement import disagreement
-from photoqual.models.info import AGREEMENT, TRAINED_ON, ModelInfo, write_info
-from photoqual.models.keras_files import quiet_keras, save_keras_and_onnx
-from photoqual.photos.measures import NAMES, measure
-from photoqual.training import calibrate
-from photoqual.training.curve import Epoch, draw_curve, moving_average, write_history
-from photoqual.training.inputs import DecodedPhotos, batches, decode, epoch_order
+from photoqual.models import heads
+from photoqual.models import network as networks
+from photoqual.models.info import ModelInfo
+from photoqual.models.keras_files import quiet_keras
+from photoqual.training import calibrate, challenger, devices, feed, optimizers
+from photoqual.training.checkpoints import Checkpoints, address, digest
+from photoqual.training.features import features
+from photoqual.training.fit import Course, State, Watch, fit, learner
+from photoqual.training.inputs import DecodedPhotos, Memory, StoredPhotos, decode
+from photoqual.training.judge import Judge, evidence, features_now, forward
+from photoqual.training.losses import losses_of
+from photoqual.training.refit import refit
+from photoqual.training.targets import FROM_LABELS, Targets, answers_of, class_factors, require_labels, targets_of
+from photoqual.training.tracking import Tracker, tracked
 
 log = logging.getLogger(__name__)
 
 THRESHOLD = 0.5
 _AGREEMENT_PHOTOS = 8
-_MEASURED_PHOTOS = 500
+_STANDARD_PHOTOS = 512
+"""Training photos whose features tell mean and deviation, where not all features are at hand."""
+_GATE_PHOTOS = 2000
+_LABEL_COLUMNS = ["photo_id", "stars", "ordinal", "vote_distribution", "defects"]
 
 
-def train(layout: Layout, params: Params) -> dict[str, Any]:
-    """Run the train stage: train a challenger and write models/challenger, whole or not at all.
+@dataclass(frozen=True)
+class _Run:
+    """What a training tells and keeps while it runs."""
 
-    Raise FrozenTestLeak when a photo to train on touches the frozen test set, TooFewPhotos when a class is missing,
-    TrainingError when the loss is no longer finite.
+    store: Checkpoints
+    tracker: Tracker
+    watch: Watch | None
+
+
+@dataclass(frozen=True)
+class _Trained:
+    """How the training went, features (n, d) of some training and all validation photos by the trained body, and the
+    evidence (n,) for each validation photo by heads that were not trained on it.
     """
-    rows = _read_splits(layout)
+
+    state: State
+    train_features: np.ndarray
+    validation_features: np.ndarray
+    evidence: np.ndarray
+
+
+def train(layout: Layout, params: Params, *, watch: Watch | None = None) -> dict[str, Any]:
+    """Run the train stage: train a challenger and write models/challenger, whole or not at all. `watch` is called after
+    each epoch and may raise to end the training; its checkpoint then stays.
+
+    Raise FrozenTestLeak when a photo to train on touches the frozen test set, TooFewPhotos when a class or the labels
+    of a head are missing, ConfigError for settings that exclude one another, TrainingError when the loss is no longer finite or memory does not suffice.
+    """
+    names = heads.names(params.model.head, params.model.heads)
+    losses_of(names, params.train)
+    optimizers.check(params.train.optimizer)
+    rows = _labelled(layout, names)
     training, validating = rows[rows["split"] == TRAIN], rows[rows["split"] == VALIDATION]
-    for name, part in ((TRAIN, training), (VALIDATION, validating)):
-        if part["good"].nunique() < 2:
-            raise TooFewPhotos(
-                f"Split `{name}` has {len(part)} photos of one class only.",
-                next_step="Run `photoqual split` again on data with both classes.",
-            )
+    _require_both_classes({TRAIN: training, VALIDATION: validating})
     assert_no_leak(pd.concat([training, validating]), read_frozen(layout.frozen_test), params.split.near_duplicate_bits)
 
+    answers = answers_of(training, damaged=params.train.damage > 0)
+    targets = targets_of(training, names, answers)
+    require_labels(targets, answers, damaged=params.train.damage > 0)
+    targets = targets.scaled(_factors(training, params.train))
+    validation_targets = targets_of(validating, names, answers).scaled(validating["weight"].to_numpy(dtype=float))
+
     keras = quiet_keras()
+    logging.getLogger("tensorflow").setLevel(logging.ERROR)  # it warns of each new shape of photo
     keras.utils.set_random_seed(params.train.seed)
-    model = ladder.build(params.model, params.train.seed)
-    model.compile(optimizer=_optimizer(params.train), loss="binary_crossentropy")
+    network = networks.build(params.model, answers, params.train.seed)
+    key = digest(layout, params)
+    store = Checkpoints(address(), key)
+    stored = StoredPhotos(layout.photos, training, params.model.image_width)
+    stored_validation = StoredPhotos(layout.photos, validating, params.model.image_width)
+    with tracked(params, key) as tracker, _exhaustion_told(params), tempfile.TemporaryDirectory() as scratch:
+        run = _Run(store, tracker, watch)
+        if network.body.frozen and not params.train.damage:
+            trained = _train_top(network, stored, stored_validation, targets, validation_targets, params.train, run)
+        else:
+            memory = Memory(params.train.cache_megabytes)
+            decoded, decoded_validation = (
+                decode(layout.photos, part, params.model.image_width, Path(scratch, name), memory)
+                for name, part in ((TRAIN, training), (VALIDATION, validating))
+            )
+            trained = _train_all(network, decoded, decoded_validation, targets, validation_targets, params, run)
+        best = trained.state.best_epoch()
 
-    with tempfile.TemporaryDirectory(prefix="photoqual-train-") as scratch:
-        train_set = decode(layout.photos, training, params.model.image_width, Path(scratch, TRAIN))
-        validation_set = decode(layout.photos, validating, params.model.image_width, Path(scratch, VALIDATION))
-        losses, epochs = _fit(model, train_set, validation_set, params.train)
-        best = max(epochs, key=lambda epoch: epoch.validation_auc)
-
-        a, b = calibrate.platt(validation_set.good, predict(model, validation_set))
-        _scale_score_layer(model, a, b)
-        scores = predict(model, validation_set)
+        known = (params.train.calibration, stored_validation.good, trained.evidence)
+        curve, held_out = calibrate.fit(*known), calibrate.cross_fitted(*known, validating["group"].to_numpy())
+        rating, outputs = networks.rating_model(network, curve.layers)
         info = ModelInfo(
             kind=params.model.kind,
             head=params.model.head,
             image_width=params.model.image_width,
             threshold=THRESHOLD,
-            sure_margin=calibrate.sure_margin(validation_set.good, scores, THRESHOLD),
-            parameters=int(sum(np.prod(weight.shape) for weight in model.trainable_weights)),
-            train_photos=len(train_set),
-            validation_photos=len(validation_set),
+            sure_margin=None
+            if np.isnan(held_out).any()
+            else calibrate.sure_margin(stored_validation.good, held_out, THRESHOLD),
+            parameters=network.parameters(),
+            train_photos=len(training),
+            validation_photos=len(validating),
             best_epoch=best.epoch,
             validation_auc=best.validation_auc,
             seed=params.train.seed,
-            good_ranges=_good_ranges(train_set),
+            good_ranges=challenger.good_ranges(stored),
+            outputs=outputs,
+            defects=answers.defects if heads.DEFECTS in names else (),
+            backbone=_backbone(params.model),
+            calibration=curve.kind,
         )
-        samples = [validation_set.pixels(index) for index in range(min(_AGREEMENT_PHOTOS, len(validation_set)))]
-        apart = _write_folder(
-            layout.challenger, model, info, losses, epochs, pd.concat([training, validating])["photo_id"], samples
-        )
+        samples = [pixels for _, pixels in stored_validation.each(np.arange(min(_AGREEMENT_PHOTOS, len(validating))))]
+        photo_ids = pd.concat([training, validating])["photo_id"]
+        features_seen = (trained.train_features, trained.validation_features)
+        apart = challenger.write(layout.challenger, rating, info, trained.state, photo_ids, samples, features_seen)
+    store.remove()
     log.info(
         "Trained %s: best validation AUC %.4f in epoch %d of %d",
         info.kind,
         best.validation_auc,
         best.epoch,
-        len(epochs),
+        len(trained.state.epochs),
     )
     return {
         "kind": info.kind,
@@ -97,147 +150,159 @@ def train(layout: Layout, params: Params) -> dict[str, Any]:
         "train_photos": info.train_photos,
         "validation_auc": best.validation_auc,
         "best_epoch": best.epoch,
-        "epochs": len(epochs),
-        "seconds": round(sum(epoch.seconds for epoch in epochs), 1),
+        "epochs": len(trained.state.epochs),
+        "seconds": round(sum(epoch.seconds for epoch in trained.state.epochs), 1),
         "keras_onnx_difference": apart,
+        **calibrate.errors(*known, validating["group"].to_numpy()),
     }
 
 
-def _fit(
-    model: Any, train_set: DecodedPhotos, validation_set: DecodedPhotos, params: TrainParams
-) -> tuple[list[float], list[Epoch]]:
-    """Train until `params.epochs` or out of patience; leave the best weights in `model`."""
-    draw = np.random.default_rng(params.seed)
-    losses: list[float] = []
-    epochs: list[Epoch] = []
-    best_auc, best_weights = -np.inf, model.get_weights()
-    for number in range(1, params.epochs + 1):
-        started = time.monotonic()
-        first = len(losses)
-        plan = batches(epoch_order(train_set.good, params.oversample, draw), train_set.shapes, params.batch_size, draw)
-        for indices in _progress(plan, f"epoch {number}/{params.epochs}"):
-            pixels = train_set.batch(indices)
-            if params.flip and draw.random() < 0.5:
-                pixels = pixels[:, :, ::-1]
-            model.reset_metrics()  # train_on_batch returns the mean since the last reset
-            loss = float(
-                model.train_on_batch(
-                    pixels, train_set.good[indices, None].astype(np.float32), sample_weight=train_set.weight[indices]
-                )
-            )
-            if not np.isfinite(loss):
-                raise TrainingError(
-                    f"The loss became {loss} in epoch {number}, batch {len(losses) - first + 1}.",
-                    next_step="Lower train.optimizer.learning_rate.",
-                    photo_ids=[train_set.photo_ids[int(index)] for index in indices],
-                )
-            losses.append(loss)
-        scores = predict(model, validation_set)
-        auc, validation_loss = _auc(validation_set.good, scores), _log_loss(validation_set.good, scores)
-        epoch = Epoch(
-            number,
-            float(np.mean(losses[first:])),
-            float(moving_average(losses)[-1]),
-            validation_loss,
-            auc,
-            round(time.monotonic() - started, 2),
+def _train_top(
+    network: networks.Network,
+    photos: StoredPhotos,
+    validation: StoredPhotos,
+    targets: Targets,
+    validation_targets: Targets,
+    params: TrainParams,
+    run: _Run,
+) -> _Trained:
+    """Train the heads on features of the frozen body, computed once per photo."""
+    if params.augment != AugmentParams(flip=False):
+        log.info("train.augment has no effect: the body is frozen and its features are computed once.")
+    memory = Memory(params.cache_megabytes)
+    train_features = features(network.body.model, photos, memory)
+    validation_features = features(network.body.model, validation, memory)
+    some = _some(len(photos), _GATE_PHOTOS, params.seed)
+    network.standardise(train_features if len(photos) <= _GATE_PHOTOS else train_features[some])
+
+    first = network.top.get_weights()
+    one_shape = [0] * len(photos)
+    course = Course(
+        plan=lambda epoch: feed.plan(photos.good, one_shape, params, epoch),
+        load=lambda epoch, number, indices: feed.load_features(train_features, targets, indices),
+        judge=Judge(network, lambda: validation_features, validation_targets, validation.good, params),
+        photo_ids=photos.photo_ids,
+    )
+    model = learner(network.top, params, params.epochs * len(course.plan(1)))
+    state = fit(model, course, params, run.store, run.tracker, watch=run.watch)
+    found = evidence(network, validation_features)
+    if params.refit:
+        both = np.concatenate([photos.good, validation.good])
+        parts = (train_features, validation_features), (targets, validation_targets)
+        refit(network, first, *parts, both, params, state.best_epoch().epoch)
+    return _Trained(state, train_features[some], validation_features, found)
+
+
+def _train_all(
+    network: networks.Network,
+    photos: DecodedPhotos,
+    validation: DecodedPhotos,
+    targets: Targets,
+    validation_targets: Targets,
+    params: Params,
+    run: _Run,
+) -> _Trained:
+    """Train body and heads on pixels, in the precision and on the devices that params and machine give.
+
+    The model to save stays in float32 on one device; what was trained elsewhere or otherwise gives it its weights.
+    """
+    some = _some(len(photos), _STANDARD_PHOTOS, params.train.seed)
+    if network.body.standardise:
+        network.standardise(features_now(forward(network.body.model), photos, some))
+    policy, strategy = devices.policy_name(params.train.precision), devices.strategy()
+    trained = network
+    with devices.precision(policy):
+        if policy != "float32" or strategy is not None:
+            log.info("Training in %s on %d device(s)", policy, strategy.num_replicas_in_sync if strategy else 1)
+            with devices.scope(strategy):
+                trained = networks.build(params.model, network.answers, params.train.seed)
+            trained.trained().set_weights(network.trained().get_weights())
+
+        body = forward(trained.body.model)
+        course = Course(
+            plan=lambda epoch: feed.plan(photos.good, photos.shapes, params.train, epoch),
+            load=lambda epoch, number, indices: feed.load(
+                photos, targets, indices, params.train, epoch, number, network.answers.defects
+            ),
+            judge=Judge(
+                trained,
+                lambda: features_now(body, validation),
+                validation_targets,
+                validation.good,
+                params.train,
+            ),
+            photo_ids=photos.photo_ids,
         )
-        epochs.append(epoch)
-        log.info(
-            "Epoch %d: loss %.4f, validation loss %.4f, validation AUC %.4f, %.1f s",
-            number,
-            epoch.loss,
-            validation_loss,
-            auc,
-            epoch.seconds,
-        )
-        if auc > best_auc:
-            best_auc, best_weights = auc, model.get_weights()
-        if number - max(epochs, key=lambda past: past.validation_auc).epoch >= params.patience:
-            break
-    model.set_weights(best_weights)
-    return losses, epochs
+        model = learner(trained.trained(), params.train, params.train.epochs * len(course.plan(1)), strategy)
+        state = fit(model, course, params.train, run.store, run.tracker, strategy, run.watch)
+    if trained is not network:
+        network.trained().set_weights(trained.trained().get_weights())
+        body = forward(network.body.model)
+    known = _some(len(photos), _GATE_PHOTOS, params.train.seed)
+    if params.train.refit:
+        log.info("train.refit has no effect: the body is trained, and not the heads alone.")
+    validation_features = features_now(body, validation)
+    found = evidence(network, validation_features)
+    return _Trained(state, features_now(body, photos, known), validation_features, found)
 
 
-def predict(model: Any, photos: DecodedPhotos, batch_size: int = 32) -> np.ndarray:
-    """Return the score of each of `photos`, (n,), in their order."""
-    scores = np.empty(len(photos))
-    for indices in batches(np.arange(len(photos)), photos.shapes, batch_size, np.random.default_rng(0)):
-        scores[indices] = np.asarray(model.predict_on_batch(photos.batch(indices))).reshape(len(indices))
-    return scores
-
-
-def _optimizer(params: TrainParams) -> Any:
-    optimizers = quiet_keras().optimizers
-    rate = params.optimizer.learning_rate
-    return optimizers.Adam(rate) if params.optimizer.name == "adam" else optimizers.SGD(rate, momentum=0.9)
-
-
-def _scale_score_layer(model: Any, a: float, b: float) -> None:
-    """Fold the calibration a · logit + b into the weights of the last layer, so that every copy of the model has it."""
-    layer = model.get_layer(ladder.SCORE_LAYER)
-    kernel, bias = layer.get_weights()
-    layer.set_weights([kernel * a, bias * a + b])
-
-
-def _good_ranges(photos: DecodedPhotos) -> dict[str, tuple[float, float]]:
-    good = np.flatnonzero(photos.good == 1)[:_MEASURED_PHOTOS]
-    measured = pd.DataFrame([measure(photos.pixels(int(index))) for index in good])
-    return {name: (float(measured[name].quantile(0.05)), float(measured[name].quantile(0.95))) for name in NAMES}
-
-
-def _write_folder(
-    folder: Path,
-    model: Any,
-    info: ModelInfo,
-    losses: list[float],
-    epochs: list[Epoch],
-    photo_ids: pd.Series,
-    samples: list[np.ndarray],
-) -> float:
-    """Write the model folder beside its place, check that Keras and ONNX agree, then rename it into place."""
-    making = folder.with_name(f".{folder.name}.tmp")
-    shutil.rmtree(making, ignore_errors=True)
-    save_keras_and_onnx(model, making)
-    write_info(making, info)
-    write_history(making / "history.csv", epochs)
-    draw_curve(making / "curve.png", losses, epochs)
-    pd.DataFrame({"photo_id": sorted(photo_ids)}).to_parquet(making / TRAINED_ON, index=False)
-    apart = disagreement(making, samples)
-    if not apart <= AGREEMENT:
-        raise ModelError(
-            f"Keras and ONNX scores differ by {apart:.2g}, more than {AGREEMENT:g}.",
-            next_step="Report it with the model kind and the versions of keras and tf2onnx.",
-        )
-    shutil.rmtree(folder, ignore_errors=True)
-    making.rename(folder)
-    return apart
-
-
-def _read_splits(layout: Layout) -> pd.DataFrame:
+def _labelled(layout: Layout, names: tuple[str, ...]) -> pd.DataFrame:
+    """Return the rows of the splits, joined with what the heads `names` need of the labels."""
     if not layout.splits.is_file():
         raise MissingData(
             f"{layout.splits} does not exist.", next_step="Run `photoqual split` (or `dvc repro split`) first."
         )
-    return files.read_table(layout.splits).to_pandas()
+    rows = files.read_table(layout.splits).to_pandas()
+    if not FROM_LABELS & set(names):
+        return rows
+    return rows.merge(read_labels(layout)[_LABEL_COLUMNS], on="photo_id", how="left")
 
 
-def _auc(good: np.ndarray, scores: np.ndarray) -> float:
-    from sklearn.metrics import roc_auc_score
-
-    return float(roc_auc_score(good, scores))
-
-
-def _log_loss(good: np.ndarray, scores: np.ndarray) -> float:
-    clipped = np.clip(scores, 1e-7, 1 - 1e-7)
-    return float(-np.mean(good * np.log(clipped) + (1 - good) * np.log(1 - clipped)))
+def _require_both_classes(parts: dict[str, pd.DataFrame]) -> None:
+    for name, part in parts.items():
+        if part["good"].nunique() < 2:
+            raise TooFewPhotos(
+                f"Split `{name}` has {len(part)} photos of one class only.",
+                next_step="Run `photoqual split` again on data with both classes.",
+            )
 
 
-def _progress(plan: list[np.ndarray], title: str) -> Any:
-    """Return `plan` with a progress bar on a terminal, plain otherwise."""
-    if not sys.stderr.isatty():
-        return plan
-    from rich.console import Console
-    from rich.progress import track
+def _factors(rows: pd.DataFrame, params: TrainParams) -> np.ndarray:
+    """Return what each photo counts in the loss, (n,)."""
+    weights = rows["weight"].to_numpy(dtype=float)
+    if not params.class_weights:
+        return weights
+    if params.oversample:
+        log.info("train.class_weights has no effect: train.oversample shows both classes equally often.")
+        return weights
+    return weights * class_factors(rows["good"].to_numpy(dtype=int))
 
-    return track(plan, title, console=Console(stderr=True), transient=True)
+
+def _some(count: int, most: int, seed: int) -> np.ndarray:
+    """Return the indices of at most `most` of `count` photos, drawn once, in rising order."""
+    return np.sort(np.random.default_rng(seed % 2**32).permutation(count)[:most])
+
+
+def _backbone(params: ModelParams) -> str | None:
+    if params.kind != "transfer":
+        return None
+    backbone = params.backbone
+    return (
+        f"{backbone.name}, pooling {backbone.pooling} ({backbone.levels}), trained blocks {backbone.trainable_blocks}"
+    )
+
+
+@contextmanager
+def _exhaustion_told(params: Params) -> Iterator[None]:
+    """Turn a device that has no memory left into a TrainingError that says which batch size to try."""
+    try:
+        yield
+    except Exception as error:
+        if isinstance(error, TrainingError) or not devices.is_exhausted(error):
+            raise
+        half = params.train.batch_size // 2
+        raise TrainingError(
+            f"Memory did not suffice for batches of {params.train.batch_size} photos of {params.model.image_width} px.",
+            next_step=f"Set train.batch_size to {half}." if half else "Lower model.image_width.",
+            cause=f"{type(error).__name__}: {str(error)[:300]}",
+        ) from error

@@ -17,7 +17,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from photoqual.errors import ChampionMoved, RegistryError
-from photoqual.registry.store import CHAMPION, MODEL_NAME, PREVIOUS_CHAMPION, ensure_model, version_of
+from photoqual.registry.store import CHAMPION, JOURNAL, MODEL_NAME, PREVIOUS_CHAMPION, ensure_model, version_of
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -25,7 +25,6 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-JOURNAL = f"{MODEL_NAME}-journal"
 JUDGED, APPROVED, REJECTED, FROZEN, PRUNED = "judged", "approved", "rejected", "frozen", "pruned"
 PROMOTED, ROLLED_BACK, ADOPTED = "promoted", "rolled back", "adopted"
 CHANGES = (PROMOTED, ROLLED_BACK, ADOPTED)

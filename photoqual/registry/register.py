@@ -1,10 +1,7 @@
 """Register models/challenger: an MLflow run with everything known of it, and a model version with alias `challenger`."""
 
 import csv
-import importlib.metadata
 import logging
-import shutil
-import tempfile
 import warnings
 from itertools import islice
 from pathlib import Path
@@ -24,6 +21,7 @@ from photoqual.photos.decode import stored_input
 from photoqual.photos.shards import read_photos
 from photoqual.registry import lineage
 from photoqual.registry.card import model_card
+from photoqual.registry.logged import log_model
 from photoqual.registry.store import CHALLENGER, MODEL_NAME, connected, ensure_model, experiment_id
 
 if TYPE_CHECKING:
@@ -32,8 +30,6 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 _AGREEMENT_PHOTOS = 8
-_REQUIREMENTS = ("mlflow", "numpy", "onnxruntime", "pandas", "pillow", "pydantic", "pyyaml")
-"""What served_model.py needs; named, because letting MLflow infer them takes half a minute."""
 _SAME = ("git_rev", "data_rev", "model_digest")
 """Tags that make two registrations the same."""
 _DESCRIPTION = 5000
@@ -161,7 +157,7 @@ def _register(
         if (layout.challenger / "curve.png").is_file():
             mlflow.log_artifact(str(layout.challenger / "curve.png"))
         mlflow.log_text(card, "model_card.md")
-        model_uri, model_id = _log_model(layout.challenger)
+        model_uri, model_id = log_model(layout.challenger)
         mlflow.log_metrics({name: float(value) for name, value in metrics.items()}, model_id=model_id, dataset=frozen)
         ensure_model(client, MODEL_NAME, "Rates photographs; see docs/promotion.md for how a champion is chosen.")
         version = client.create_model_version(
@@ -207,35 +203,3 @@ def _datasets(layout: Layout, predictions: pd.DataFrame, tags: dict[str, str]) -
         trained, source=str(layout.photos), name="trained_on", digest=tags["data_rev"][:32]
     )
     return training, frozen
-
-
-def _log_model(folder: Path) -> tuple[str, str]:
-    """Log `folder` as a pyfunc that carries its own copy of this package; return its address and id."""
-    import mlflow
-    from mlflow.models import ModelSignature
-    from mlflow.types import ColSpec, DataType, Schema
-
-    answers = [
-        (DataType.double, "score"),
-        (DataType.long, "stars"),
-        (DataType.boolean, "sure"),
-        (DataType.string, "label"),
-        (DataType.string, "skipped"),
-    ]
-    signature = ModelSignature(
-        Schema([ColSpec(DataType.binary, "photo")]), Schema([ColSpec(kind, name) for kind, name in answers])
-    )
-    package = Path(photoqual.__file__).parent
-    with tempfile.TemporaryDirectory(prefix="photoqual-register-") as scratch:
-        code = shutil.copytree(
-            package, Path(scratch, package.name), ignore=shutil.ignore_patterns("__pycache__", "*.pyc")
-        )
-        logged = mlflow.pyfunc.log_model(
-            name=MODEL_NAME,
-            python_model=str(package / "registry/served_model.py"),
-            artifacts={"model": str(folder)},
-            code_paths=[str(code)],
-            pip_requirements=[f"{name}=={importlib.metadata.version(name)}" for name in _REQUIREMENTS],
-            signature=signature,
-        )
-    return str(logged.model_uri), str(logged.model_id)

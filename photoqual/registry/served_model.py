@@ -1,9 +1,12 @@
 """The model as MLflow serves it: encoded photos in, ratings out. MLflow runs this file when it loads a version.
 
 `mlflow models serve -m models:/photoqual@champion` takes {"dataframe_records": [{"photo": "<base64>"}]}. Needs ONNX
-Runtime and Pillow, no TensorFlow. A photo that cannot be read gets no score and the reason in `skipped`.
+Runtime and Pillow, no TensorFlow. `familiar` is null for a model that cannot tell, `defects` a JSON object of
+probabilities by name. A photo that cannot be read gets null for a score and the reason in `skipped`.
 """
 
+import json
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +22,7 @@ from photoqual.photos import decode
 
 ARTIFACT = "model"
 COLUMN = "photo"
+OUTPUTS = ("score", "stars", "sure", "familiar", "label", "defects", "skipped")
 _AT_ONCE = 16
 """Photos that are decoded before they are scored."""
 
@@ -31,12 +35,15 @@ class PhotoRater(PythonModel):
         self._scorer = Scorer.load(Path(context.artifacts[ARTIFACT]))
 
     def predict(self, context: Any, model_input: pd.DataFrame, params: dict[str, Any] | None = None) -> pd.DataFrame:
-        """Return `score`, `stars`, `sure`, `label` and `skipped` for each row of column `photo` (bytes)."""
+        """Return OUTPUTS for each row of column `photo` (bytes)."""
         photos = model_input[COLUMN].tolist()
         rows: list[dict[str, Any]] = []
         for start in range(0, len(photos), _AT_ONCE):
             rows += self._rate(photos[start : start + _AT_ONCE])
-        return pd.DataFrame(rows, columns=["score", "stars", "sure", "label", "skipped"])
+        table = pd.DataFrame(rows, columns=list(OUTPUTS))
+        if table["score"].isna().any():
+            table["score"] = table["score"].astype(object).where(table["score"].notna(), None)
+        return table
 
     def _rate(self, photos: list[bytes]) -> list[dict[str, Any]]:
         info = self._scorer.info
@@ -48,22 +55,24 @@ class PhotoRater(PythonModel):
                 reasons.append("")
             except UnreadablePhoto as error:
                 reasons.append(error.reason)
-        scores = iter(self._scorer.score(pixels).tolist())
-        return [_rating(next(scores), info) if not reason else _skipped(reason) for reason in reasons]
+        said = iter(answer.answers(self._scorer, pixels))
+        return [_skipped(reason) if reason else _rating(next(said)) for reason in reasons]
 
 
-def _rating(score: float, info: Any) -> dict[str, Any]:
-    return {
-        "score": score,
-        "stars": answer.stars(score),
-        "sure": answer.sure(score, info),
-        "label": answer.label(score, info),
-        "skipped": "",
-    }
+def _rating(said: answer.Answer) -> dict[str, Any]:
+    return {**asdict(said), "defects": json.dumps(said.defects), "skipped": ""}
 
 
 def _skipped(reason: str) -> dict[str, Any]:
-    return {"score": float("nan"), "stars": 0, "sure": False, "label": "", "skipped": reason}
+    return {
+        "score": None,
+        "stars": 0,
+        "sure": False,
+        "familiar": None,
+        "label": "",
+        "defects": "{}",
+        "skipped": reason,
+    }
 
 
 mlflow.models.set_model(PhotoRater())

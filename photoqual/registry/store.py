@@ -9,7 +9,7 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from photoqual.errors import NoChampion, RegistryError
+from photoqual.errors import ConfigError, NoChampion, RegistryError
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -19,7 +19,9 @@ log = logging.getLogger(__name__)
 
 MODEL_NAME = "photoqual"
 EXPERIMENT = "photoqual"
+JOURNAL = f"{MODEL_NAME}-journal"
 CHAMPION, CHALLENGER, PREVIOUS_CHAMPION = "champion", "challenger", "previous_champion"
+_PROFILE = re.compile(r"[a-z0-9][a-z0-9_-]{0,39}")
 
 _URI = "MLFLOW_TRACKING_URI"
 _SQLITE = "sqlite:///"
@@ -155,20 +157,31 @@ def ensure_model(client: "MlflowClient", name: str, description: str) -> None:
             raise
 
 
-def version_of(client: "MlflowClient", alias_or_version: str) -> "ModelVersion | None":
-    """Return the model version with that number or alias, None when there is none."""
+def version_of(client: "MlflowClient", alias_or_version: str, name: str = MODEL_NAME) -> "ModelVersion | None":
+    """Return the version of `name` with that number or alias, None when there is none."""
     from mlflow.exceptions import MlflowException
 
     if not re.fullmatch(r"[0-9]{1,9}|[A-Za-z][A-Za-z0-9_-]*", alias_or_version):
         return None
     try:
         if alias_or_version.isdigit():
-            return client.get_model_version(MODEL_NAME, alias_or_version)
-        return client.get_model_version_by_alias(MODEL_NAME, alias_or_version)
+            return client.get_model_version(name, alias_or_version)
+        return client.get_model_version_by_alias(name, alias_or_version)
     except MlflowException as error:
         if error.error_code in _ABSENT:
             return None
         raise
+
+
+def profile_model(profile: str) -> str:
+    """Return the name of the registered model of one person. Raise ConfigError for a name that it cannot have."""
+    name = f"{MODEL_NAME}-{profile}"
+    if not _PROFILE.fullmatch(profile) or name == JOURNAL:
+        raise ConfigError(
+            f"{profile!r} cannot be the name of a profile.",
+            next_step="Use up to 40 of a-z, 0-9, - and _, a letter or a digit first, and not `journal`.",
+        )
+    return name
 
 
 def champion_of(client: "MlflowClient") -> "ModelVersion":

@@ -10,17 +10,18 @@ from typing import Annotated
 import typer
 
 from photoqual import __version__
-from photoqual.cli import photographers, registry, stages
+from photoqual.cli import photographers, registry, selection, stages
 from photoqual.cli.app import app
 from photoqual.cli.output import OUTCOME_FILE, leave_outcome
 from photoqual.errors import ConfigError, PhotoqualError
 
-__all__ = ["EXTRAS", "OUTCOME_FILE", "app", "main", "photographers", "registry", "stages"]
+__all__ = ["EXTRAS", "OUTCOME_FILE", "app", "main", "photographers", "registry", "selection", "stages"]
 
 EXTRAS = {
     **dict.fromkeys(("extruct", "parsel", "scrapy", "twisted"), "harvest"),
     **dict.fromkeys(("dvc", "great_expectations", "matplotlib", "ruamel", "sklearn"), "pipeline"),
     **dict.fromkeys(("keras", "onnx", "tensorflow", "tf2onnx"), "train-cpu"),
+    **dict.fromkeys(("optuna",), "tune"),
     **dict.fromkeys(("jinja2", "mlflow", "requests", "sqlalchemy"), "registry"),
 }
 """Which extra of pyproject.toml brings what a verb imports when it needs it."""

@@ -152,6 +152,7 @@ def test_a_run_of_which_everything_was_skipped_is_not_closed(read: dict[str, Any
 def test_the_form_of_retrain_is_typed(read: dict[str, Any]) -> None:
     form = read["dags"]["retrain"]["params"]
     assert set(form) == {"model_kind", "epochs", "force", "require_approval", "freeze_next", "dry_run"}
-    assert {"logistic", "gap_cnn"} <= set(form["model_kind"]["enum"])
+    kinds = ["logistic", "hidden", "cnn_grey", "cnn_colour", "gap_cnn", "transfer"]
+    assert form["model_kind"]["enum"] == [None, *kinds]
     assert form["epochs"]["minimum"] == 1
     assert form["force"]["type"] == form["dry_run"]["type"] == "boolean"

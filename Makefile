@@ -3,12 +3,12 @@
 PYTHON ?= $(shell for p in python3.11 python3.12 python3.13 python3; do command -v $$p >/dev/null && $$p -c 'import sys; sys.exit(not (3,11) <= sys.version_info[:2] <= (3,13))' && echo $$p && break; done)
 BIN := .venv/bin
 UV_VERSION := 0.13.9
-EXTRAS := --extra harvest --extra pipeline --extra train-cpu --extra registry --extra airflow --extra demo
+EXTRAS := --extra harvest --extra pipeline --extra train-cpu --extra backbones --extra starter --extra tune --extra registry --extra airflow --extra demo
 INSTALLED := .venv/.installed
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo up repro test test-quick lint format bench bench-promotion clean
+.PHONY: help install demo up repro test test-quick lint format bench-quality bench-training bench-promotion clean
 
 help: ## List the recipes
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | awk -F'\t' '{printf "  make %-15s %s\n", $$1, $$2}'
@@ -47,11 +47,14 @@ format: install ## Format the code and mend what the linter can
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
-bench: install ## Train on real labelled photos and compare with published figures (needs PHOTOQUAL_BENCH_DATA)
-	$(BIN)/python -m benchmarks.real_data
+bench-quality: install ## Train and judge on real labelled photos, with the peers (needs PHOTOQUAL_BENCH_DATA; 2 hours)
+	$(BIN)/python -m benchmarks.quality
 
 bench-promotion: install ## Prove the gate: false promotions, power, worn frozen sets, speed, races (docs/promotion.md)
 	$(BIN)/python -m benchmarks.promotion
+
+bench-training: install ## How fast training is fed, and in how much memory (needs PHOTOQUAL_BENCH_DATA)
+	$(BIN)/python -m benchmarks.training_speed
 
 clean: ## Remove the demo's workspace, caches and the environment
 	rm -rf .demo .venv .mypy_cache .pytest_cache .ruff_cache .import_linter_cache

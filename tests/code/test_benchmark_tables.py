@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks import real_data
+from benchmarks import quality
 from benchmarks.table import Row, exit_code, markdown, plain, update_results, with_section
 
 ROWS = [
@@ -36,5 +36,5 @@ def test_without_the_data_the_command_says_so(
     folder: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setenv("PHOTOQUAL_BENCH_DATA", folder)
-    assert real_data.main([]) == 2
+    assert quality.main([]) == 2
     assert "PHOTOQUAL_BENCH_DATA is" in capsys.readouterr().err

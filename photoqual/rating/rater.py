@@ -11,11 +11,11 @@ import numpy as np
 
 from photoqual.config import PhotosParams
 from photoqual.errors import UnreadablePhoto
-from photoqual.models import answer
+from photoqual.models.answer import answers
 from photoqual.models.scorer import Scorer
 from photoqual.photos.decode import SUFFIXES, model_input, open_photo
 from photoqual.photos.measures import measure
-from photoqual.rating.reasons import reasons
+from photoqual.rating.reasons import all_reasons
 
 LIMITS = PhotosParams()
 """Limits on untrusted photos while rating; the shipped defaults."""
@@ -26,12 +26,15 @@ _BATCH = 32
 
 @dataclass(frozen=True)
 class Rating:
-    """What we say about one photo: score 0 to 1, stars 1 to 5, whether we are sure, the label, and why."""
+    """What we say about one photo: score 0 to 1, stars 1 to 5, whether we are sure, whether it is of the kind that the
+    model knows (None: it cannot tell), the label, the probabilities of defects, and why.
+    """
 
     photo: str
     score: float
     stars: int
     sure: bool
+    familiar: bool | None
     label: str
     defects: dict[str, float]
     reasons: list[str]
@@ -91,15 +94,11 @@ def rate(scorer: Scorer, photos: Iterable[Path | Skipped], model: str) -> Iterat
 
 def rate_pixels(scorer: Scorer, pixels: list[np.ndarray], names: list[str], model: str) -> list[Rating]:
     """Rate photos that are already at the size of the model (`photos.decode.model_input`): uint8 (height, width, 3)."""
-    info = scorer.info
     ratings = []
-    for name, photo, raw in zip(names, pixels, scorer.score(pixels), strict=True):
-        score = round(float(raw), 4)
-        why = reasons(measure(photo), info.good_ranges)
+    for name, photo, said in zip(names, pixels, answers(scorer, pixels, digits=4), strict=True):
+        why = all_reasons(said, measure(photo), scorer.info.good_ranges)
         ratings.append(
-            Rating(
-                name, score, answer.stars(score), answer.sure(score, info), answer.label(score, info), {}, why, model
-            )
+            Rating(name, said.score, said.stars, said.sure, said.familiar, said.label, said.defects, why, model)
         )
     return ratings
 

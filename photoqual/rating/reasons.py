@@ -1,4 +1,10 @@
-"""Why a photo got its score, in plain words: which measurable properties lie outside those of good photos."""
+"""Why a photo got its score, in plain words: what is likely wrong with it, and which measurable properties lie outside
+those of good photos.
+"""
+
+from photoqual.models.answer import Answer, likely
+
+UNFAMILIAR = "not the kind of photo this model knows"
 
 _WORDS: dict[str, tuple[str, str]] = {
     "brightness": ("darker", "brighter"),
@@ -8,6 +14,12 @@ _WORDS: dict[str, tuple[str, str]] = {
     "clipped_dark": ("less deep in the shadows", "more lost to black"),
     "clipped_bright": ("less bright in the highlights", "more lost to white"),
 }
+
+
+def all_reasons(answer: Answer, measured: dict[str, float], good_ranges: dict[str, tuple[float, float]]) -> list[str]:
+    """Return what speaks against relying on the score, then the likely defects (`motion blur: 0.93`), then `reasons`."""
+    defects = [f"{name.replace('_', ' ')}: {probability:.2f}" for name, probability in likely(answer.defects)]
+    return [*([UNFAMILIAR] if answer.familiar is False else []), *defects, *reasons(measured, good_ranges)]
 
 
 def reasons(measured: dict[str, float], good_ranges: dict[str, tuple[float, float]]) -> list[str]:

@@ -51,8 +51,10 @@ class Scorer:
 
     @property
     def answers(self) -> str:
-        """What the model's score means, in words: two models can only be compared when it is the same."""
-        return f"{self.info.head} {self.info.labels[0]}/{self.info.labels[1]}"
+        """What the model's score means, in words: two models can only be compared when it is the same. Whatever its head,
+        it is the probability of the same labels.
+        """
+        return "/".join(self.info.labels)
 
     def score(self, photos: Sequence[np.ndarray]) -> np.ndarray:
         """Return the score, 0 to 1, of each of `photos`: uint8 arrays (height, width, 3) made by

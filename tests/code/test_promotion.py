@@ -23,7 +23,7 @@ def evidence(strength: float, *, noise: int = 0, **changes: Any) -> Evidence:
     scores = 1 / (1 + np.exp(-(strength * GOOD + _NOISE[noise])))
     alone = np.arange(120).astype(str).astype(object)
     slices = dict.fromkeys(("source", "category", "upload_year", "orientation", "brightness"), np.full(120, "a"))
-    found = Evidence("7", "digest", GOOD, scores, alone, slices, BEHAVED, answers="binary bad/good")
+    found = Evidence("7", "digest", GOOD, scores, alone, slices, BEHAVED, answers="bad/good")
     return replace(found, **changes)
 
 
@@ -53,7 +53,7 @@ def evidence(strength: float, *, noise: int = 0, **changes: Any) -> Evidence:
         (evidence(0.5, frozen_test_digest="other"), evidence(2.5), "not_evaluable", "same frozen photos"),
         (evidence(0.5, good=1 - GOOD), evidence(2.5), "not_evaluable", "same frozen photos"),
         (evidence(0.5), evidence(2.5, groups=np.array(["a"])), "not_evaluable", "groups do not match"),
-        (evidence(0.5, answers="binary dull/sharp"), evidence(2.5), "not_evaluable", "another question .* dull/sharp"),
+        (evidence(0.5, answers="dull/sharp"), evidence(2.5), "not_evaluable", "another question .* dull/sharp"),
         (evidence(0.5), evidence(2.5, behaviour=None), "not_evaluable", "guardrails were not measured"),
         (evidence(0.5, behaviour=None), evidence(2.5), "not_evaluable", "guardrails were not measured"),
         (None, evidence(1.5, behaviour=None), "not_evaluable", "guardrails were not measured"),

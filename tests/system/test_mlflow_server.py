@@ -22,7 +22,7 @@ from photoqual.registry.history import history
 from photoqual.registry.promote import promote
 from photoqual.registry.register import register
 from photoqual.registry.rollback import rollback
-from photoqual.registry.store import connected
+from photoqual.registry.store import MODEL_NAME, connected
 from tests.model.registered import BLUE, RED, UNGUARDED, coloured_project, tiny_model
 from tests.servers import free_port, mlflow, mlflow_server
 
@@ -48,7 +48,7 @@ def test_register_promote_serve_over_http(
         assert rollback(layout, reason="to see")["champion"] == "1"
         assert rollback(layout, reason="to see back")["champion"] == "2"
         place = fetch_model("models:/photoqual@champion")
-        assert fetch._ask_quickly(address, "champion") == fetch._ask_quickly(address, "2")
+        assert fetch._ask_quickly(address, MODEL_NAME, "champion") == fetch._ask_quickly(address, MODEL_NAME, "2")
         assert fetch_model("models:/photoqual/2") == place
         with connected() as client:
             assert client.get_experiment_by_name("photoqual").artifact_location.startswith("mlflow-artifacts:")

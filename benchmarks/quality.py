@@ -70,10 +70,10 @@ SETTINGS = {
             "backbone": _lite(trainable_blocks="all", dropout=0.2),
         },
         {
-            "epochs": 3,
+            "epochs": 6,
             "batch_size": 32,
             "oversample": False,
-            "patience": 3,
+            "patience": 6,
             "augment": {"flip": True, "crop": 0.22},
             "optimizer": {
                 "name": "adamw",

@@ -15,9 +15,9 @@ from photoqual.errors import MissingData
 from photoqual.evaluation import checks
 from photoqual.evaluation.guardrails import Behaviour
 from photoqual.models import answer
-from photoqual.models.info import ONNX
-from photoqual.models.scorer import Scorer
-from photoqual.photos.decode import model_input
+from photoqual.models.heads import FEATURES, SCORE
+from photoqual.models.info import ONNX, ModelInfo
+from photoqual.models.scorer import Scorer, input_of
 from photoqual.photos.shards import read_photos
 
 ORIGINAL = ""
@@ -27,6 +27,14 @@ _TIMED_PHOTOS = 32
 _ROUNDS = 7
 _TIMING_SECONDS = 10.0
 """The speed is that of the fastest of so many runs; after this time no further one is begun, but there are two."""
+
+
+_View = tuple[int, bool]
+"""What decides how a model sees a photo; models of one view share the inputs."""
+
+
+def _view(info: ModelInfo) -> _View:
+    return info.image_width, info.enlarge
 
 
 @dataclass(frozen=True)
@@ -61,8 +69,8 @@ def observe(photos: Path, frozen: pd.DataFrame, scorers: Sequence[Scorer], param
     """
     wanted = checks.chosen(frozen.loc[frozen["good"] == 1, "photo_id"], params.check_photos)
     runs = [_Run(scorer) for scorer in scorers]
-    widths = sorted({scorer.info.image_width for scorer in scorers})
-    timed: dict[int, list[np.ndarray]] = {width: [] for width in widths}
+    views = {_view(scorer.info): scorer.info for scorer in scorers}
+    timed: dict[_View, list[np.ndarray]] = {view: [] for view in views}
     brightness: dict[str, float] = {}
     size = 0
     for photo_id, jpeg in read_photos(photos, frozen):
@@ -72,12 +80,12 @@ def observe(photos: Path, frozen: pd.DataFrame, scorers: Sequence[Scorer], param
         if photo_id in wanted:
             changes = checks.changed(np.asarray(image), photo_id)
             versions |= {name: Image.fromarray(pixels) for name, pixels in changes.items()}
-        for width in widths:
-            inputs = {(photo_id, name): model_input(version, width) for name, version in versions.items()}
-            if len(timed[width]) < _TIMED_PHOTOS:
-                timed[width].append(inputs[photo_id, ORIGINAL])
+        for view, info in views.items():
+            inputs = {(photo_id, name): input_of(version, info) for name, version in versions.items()}
+            if len(timed[view]) < _TIMED_PHOTOS:
+                timed[view].append(inputs[photo_id, ORIGINAL])
             for run in runs:
-                if run.scorer.info.image_width == width:
+                if _view(run.scorer.info) == view:
                     run.waiting |= inputs
             size += sum(pixels.nbytes for pixels in inputs.values())
         if size > _MEGABYTES * 1e6:
@@ -97,30 +105,54 @@ def observe(photos: Path, frozen: pd.DataFrame, scorers: Sequence[Scorer], param
 
 @dataclass
 class _Run:
-    """One model on its way through the photos: inputs that wait, and scores found, by photo and check."""
+    """One model on its way through the photos: inputs that wait, and scores found, by photo and check. `familiar`: what
+    the gate says of the originals, nothing where the model has none.
+    """
 
     scorer: Scorer
     waiting: dict[tuple[str, str], np.ndarray] = field(default_factory=dict)
     found: dict[tuple[str, str], float] = field(default_factory=dict)
+    familiar: dict[str, bool] = field(default_factory=dict)
     failure: str | None = None
 
-    def score(self, inputs: list[np.ndarray]) -> np.ndarray:
+    def score(self, inputs: Sequence[np.ndarray]) -> np.ndarray:
         """Return the scores of `inputs`, NaN from the first failure of the model on."""
+        return self._answers(inputs, (SCORE,))[SCORE].astype(float).reshape(len(inputs))
+
+    def flush(self) -> None:
+        """Score what waits, and ask the gate, if there is one, about the originals."""
+        originals = {photo_id: pixels for (photo_id, name), pixels in self.waiting.items() if name == ORIGINAL}
+        if self.scorer.gate is not None and originals:
+            given = self._answers(list(originals.values()), (SCORE, FEATURES))
+            self.found.update(zip(((name, ORIGINAL) for name in originals), given[SCORE].ravel().tolist(), strict=True))
+            self.familiar.update(zip(originals, (~self.scorer.gate.unfamiliar(given[FEATURES])).tolist(), strict=True))
+        left = {key: pixels for key, pixels in self.waiting.items() if key not in self.found}
+        self.found.update(zip(left, self.score(list(left.values())).tolist(), strict=True))
+        self.waiting.clear()
+
+    def _answers(self, inputs: Sequence[np.ndarray], names: Sequence[str]) -> dict[str, np.ndarray]:
         if self.failure is None:
             try:
-                return self.scorer.score(inputs)
+                return self.scorer.answers_of(inputs, names)
             except MemoryError:
                 raise
             except Exception as error:  # onnxruntime raises a family of its own C++ exceptions
                 told = " ".join(str(error).split())
                 self.failure = f"The model in {self.scorer.folder} cannot be run: {told}"
-        return np.full(len(inputs), np.nan)
+        size = {SCORE: 1, FEATURES: len(self.scorer.gate.mean) if self.scorer.gate is not None else 0}
+        return {name: np.full((len(inputs), size[name]), np.nan, np.float32) for name in names}
 
     def observed(self, ids: Sequence[str], checked: Sequence[str], speed: float) -> Observed:
         scores = np.array([self.found[photo_id, ORIGINAL] for photo_id in ids], dtype=float)
         before = np.array([self.found[photo_id, ORIGINAL] for photo_id in checked], dtype=float)
         behaviour = Behaviour(
-            sure=np.array([answer.sure(score, self.scorer.info) for score in scores], dtype=bool),
+            sure=np.array(
+                [
+                    answer.sure(score, self.scorer.info, self.familiar.get(photo_id))
+                    for photo_id, score in zip(ids, scores, strict=True)
+                ],
+                dtype=bool,
+            ),
             photos_per_second=speed,
             model_bytes=(self.scorer.folder / ONNX).stat().st_size,
             changes={
@@ -143,8 +175,7 @@ def _opened(jpeg: bytes) -> Image.Image:
 
 def _flush(runs: list[_Run]) -> None:
     for run in runs:
-        run.found.update(zip(run.waiting, run.score(list(run.waiting.values())).tolist(), strict=True))
-        run.waiting.clear()
+        run.flush()
 
 
 def _require_all(ids: list[str], found: dict[str, float]) -> None:
@@ -156,7 +187,7 @@ def _require_all(ids: list[str], found: dict[str, float]) -> None:
         )
 
 
-def _photos_per_second(runs: list[_Run], timed: dict[int, list[np.ndarray]]) -> list[float]:
+def _photos_per_second(runs: list[_Run], timed: dict[_View, list[np.ndarray]]) -> list[float]:
     """Return the photos a second of each model on the same photos, decoding left out; NaN for one that fails.
 
     Models take turns and the fastest run of each counts, so that what else the machine does falls on both alike.
@@ -168,9 +199,9 @@ def _photos_per_second(runs: list[_Run], timed: dict[int, list[np.ndarray]]) -> 
             break
         for index, run in enumerate(runs):
             before = time.perf_counter()
-            run.score(timed[run.scorer.info.image_width])
+            run.score(timed[_view(run.scorer.info)])
             best[index] = min(best[index], time.perf_counter() - before)
     return [
-        np.nan if run.failure else len(timed[run.scorer.info.image_width]) / seconds
+        np.nan if run.failure else len(timed[_view(run.scorer.info)]) / seconds
         for run, seconds in zip(runs, best, strict=True)
     ]

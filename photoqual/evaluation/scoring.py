@@ -7,8 +7,7 @@ import numpy as np
 import pandas as pd
 
 from photoqual.errors import DataError, MissingData
-from photoqual.models.scorer import Scorer
-from photoqual.photos.decode import stored_input
+from photoqual.models.scorer import Scorer, input_of
 from photoqual.photos.shards import read_photos
 
 _MEGABYTES = 64
@@ -34,7 +33,7 @@ def score_photos(photos: Path, rows: pd.DataFrame, scorer: Scorer, *, observe: O
 
     size = 0
     for photo_id, jpeg in read_photos(photos, rows):
-        pixels = stored_input(jpeg, scorer.info.image_width)
+        pixels = input_of(jpeg, scorer.info)
         if observe is not None:
             observe(photo_id, pixels)
         names.append(photo_id)

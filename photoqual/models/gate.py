@@ -7,6 +7,7 @@ validation photos; the larger one decides. docs/how-to/ratings.md has what it le
 
 import io
 import zipfile
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Self
@@ -21,6 +22,8 @@ UNFAMILIAR_SHARE = 0.01
 """Share of validation photos that are called unfamiliar."""
 _DIRECTIONS = 32
 _SAMPLE = 5000
+_CHUNK = 512
+"""Photos whose features are standardised together, so that memory does not grow with their number."""
 _REACH = 6.0
 """Deviations at which a standardised feature is cut off."""
 _LEAST_DEVIATION = 0.1
@@ -50,7 +53,7 @@ class Gate:
         features that are no finite numbers.
         """
         with np.errstate(invalid="ignore"):
-            logs = _log_distances(_standardised(features, self.mean, self.scale), self.directions, self.precision)
+            logs = _log_distances(features, self.mean, self.scale, self.directions, self.precision)
             return _furthest(logs, self.usual)
 
     def save(self, folder: Path) -> None:
@@ -86,27 +89,25 @@ class Gate:
 
 def fit_gate(train_features: np.ndarray, validation_features: np.ndarray) -> Gate:
     """Return the gate that calls 1 % of the validation photos unfamiliar; features are (n, d) and (m, d), of different
-    groups of photos. At most 5,000 training photos are looked at. With under 100 validation photos the limit lies where
+    groups of photos. At most 5,000 of each are looked at. With under 100 validation photos the limit lies where
     a normal distribution of their distances puts 1 % of further photos, and at none of them.
 
     Raise TrainingError for features that are no finite numbers. Sources: Lee et al. 2018 (Mahalanobis distance); Ledoit
     and Wolf 2004 (covariance).
     """
-    for features in (train_features, validation_features):
-        if not len(features) or not np.isfinite(features).all():
+    sample, held = _sample(train_features), _sample(validation_features)
+    for features in (sample, held):
+        if not len(features) or not all(np.isfinite(part).all() for part in _chunks(features)):
             raise TrainingError(
                 f"Features of {len(features)} photos are missing or no finite numbers.",
                 next_step="Train with a lower train.optimizer.learning_rate.",
             )
-    sample = train_features
-    if len(sample) > _SAMPLE:
-        sample = sample[np.sort(np.random.default_rng(0).choice(len(sample), _SAMPLE, replace=False))]
     mean = sample.mean(axis=0, dtype=np.float64)
-    deviation = sample.std(axis=0, dtype=np.float64)
+    deviation = np.sqrt(sum(((part - mean) ** 2).sum(axis=0) for part in _chunks(sample)) / len(sample))
     scale = 1 / np.maximum(deviation, max(_LEAST_DEVIATION * float(np.median(deviation)), 1e-6))
     mean, scale = mean.astype(np.float32), scale.astype(np.float32)
     directions, precision = _main_directions(_standardised(sample, mean, scale))
-    logs = _log_distances(_standardised(validation_features, mean, scale), directions, precision)
+    logs = _log_distances(held, mean, scale, directions, precision)
     usual = np.array([logs.mean(axis=1), np.maximum(logs.std(axis=1), 1e-3)], np.float32)
     threshold = np.array([_threshold(_furthest(logs, usual))], np.float32)
     return Gate(mean, scale, directions, precision, usual, threshold)
@@ -128,8 +129,26 @@ def _standardised(features: np.ndarray, mean: np.ndarray, scale: np.ndarray) -> 
     return np.clip((features.astype(np.float32) - mean) * scale, -_REACH, _REACH)
 
 
-def _log_distances(z: np.ndarray, directions: np.ndarray, precision: np.ndarray) -> np.ndarray:
+def _sample(features: np.ndarray) -> np.ndarray:
+    if len(features) <= _SAMPLE:
+        return features
+    return features[np.sort(np.random.default_rng(0).choice(len(features), _SAMPLE, replace=False))]
+
+
+def _chunks(features: np.ndarray) -> Iterator[np.ndarray]:
+    for start in range(0, len(features), _CHUNK):
+        yield features[start : start + _CHUNK]
+
+
+def _log_distances(
+    features: np.ndarray, mean: np.ndarray, scale: np.ndarray, directions: np.ndarray, precision: np.ndarray
+) -> np.ndarray:
     """Return the logarithms of the squared distances within and out of the main directions, (2, n)."""
+    found = [_of_standardised(_standardised(part, mean, scale), directions, precision) for part in _chunks(features)]
+    return np.concatenate([np.empty((2, 0)), *found], axis=1)
+
+
+def _of_standardised(z: np.ndarray, directions: np.ndarray, precision: np.ndarray) -> np.ndarray:
     along = z @ directions.T
     within = np.einsum("ij,jk,ik->i", along, precision, along)
     beyond = (z**2).sum(axis=1) - (along**2).sum(axis=1)

@@ -23,6 +23,8 @@ class ModelInfo(Strict):
     kind: str
     head: str
     image_width: int
+    enlarge: bool = True
+    """Smaller photos are enlarged to `image_width`; otherwise they are rated as they are."""
     labels: tuple[str, str] = ("bad", "good")
     threshold: float
     """Scores at or above it are labelled good."""

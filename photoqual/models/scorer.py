@@ -6,13 +6,24 @@ from pathlib import Path
 from typing import Any, Self
 
 import numpy as np
+from PIL import Image
 
 from photoqual.errors import ModelError
 from photoqual.models.gate import GATE, Gate
 from photoqual.models.heads import DEFECTS, FEATURES, SCORE
 from photoqual.models.info import ONNX, ModelInfo, read_info
+from photoqual.photos import decode
 
 BATCH = 32
+
+
+def input_of(image: Image.Image | bytes, info: ModelInfo) -> np.ndarray:
+    """Return a photo as the model of `info` sees it, uint8 (height, width, 3): an upright sRGB image, or the bytes of a
+    stored working copy.
+    """
+    if isinstance(image, bytes):
+        return decode.stored_input(image, info.image_width, enlarge=info.enlarge)
+    return decode.model_input(image, info.image_width, enlarge=info.enlarge)
 
 
 class Scorer:
@@ -58,7 +69,7 @@ class Scorer:
 
     def score(self, photos: Sequence[np.ndarray]) -> np.ndarray:
         """Return the score, 0 to 1, of each of `photos`: uint8 arrays (height, width, 3) made by
-        `photos.decode.model_input` at `info.image_width`. Photos of one shape share a batch.
+        `input_of`. Photos of one shape share a batch.
         """
         if not photos:
             return np.empty(0)

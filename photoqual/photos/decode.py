@@ -173,11 +173,13 @@ def taken_at(data: bytes) -> datetime | None:
         return None
 
 
-def model_size(width: int, height: int, image_width: int) -> tuple[int, int]:
+def model_size(width: int, height: int, image_width: int, *, enlarge: bool = True) -> tuple[int, int]:
     """Return the (width, height) at which a model sees a photo: long side `image_width`, aspect kept to the step of
-    16 px, no side under 32 px.
+    16 px, no side under 32 px. Without `enlarge` a smaller photo keeps its size, but for these steps.
     """
     scale = image_width / max(width, height)
+    if not enlarge:
+        scale = min(1.0, scale)
 
     def side(pixels: int) -> int:
         return max(MIN_MODEL_SIDE, round(pixels * scale / MODEL_SIDE_STEP) * MODEL_SIDE_STEP)
@@ -185,12 +187,13 @@ def model_size(width: int, height: int, image_width: int) -> tuple[int, int]:
     return side(width), side(height)
 
 
-def model_input(image: Image.Image, image_width: int) -> np.ndarray:
+def model_input(image: Image.Image, image_width: int, *, enlarge: bool = True) -> np.ndarray:
     """Return the upright sRGB `image` as a model sees it: uint8 array (height, width, 3)."""
-    return np.asarray(image.resize(model_size(image.width, image.height, image_width), Image.Resampling.BILINEAR))
+    size = model_size(image.width, image.height, image_width, enlarge=enlarge)
+    return np.asarray(image.resize(size, Image.Resampling.BILINEAR))
 
 
-def stored_input(jpeg: bytes, image_width: int) -> np.ndarray:
+def stored_input(jpeg: bytes, image_width: int, *, enlarge: bool = True) -> np.ndarray:
     """Return the working copy `jpeg` (ours, so trusted) as a model sees it: uint8 array (height, width, 3)."""
     with Image.open(io.BytesIO(jpeg), formats=("JPEG",)) as image:
-        return model_input(image.convert("RGB"), image_width)
+        return model_input(image.convert("RGB"), image_width, enlarge=enlarge)

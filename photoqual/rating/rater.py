@@ -12,8 +12,9 @@ import numpy as np
 from photoqual.config import PhotosParams
 from photoqual.errors import UnreadablePhoto
 from photoqual.models.answer import answers
-from photoqual.models.scorer import Scorer
-from photoqual.photos.decode import SUFFIXES, model_input, open_photo
+from photoqual.models.info import ModelInfo
+from photoqual.models.scorer import Scorer, input_of
+from photoqual.photos.decode import SUFFIXES, open_photo
 from photoqual.photos.measures import measure
 from photoqual.rating.reasons import all_reasons
 
@@ -84,7 +85,7 @@ def rate(scorer: Scorer, photos: Iterable[Path | Skipped], model: str) -> Iterat
     """Yield a Rating or a Skipped for each of `photos`, in their order. `model` names the model in each rating."""
     with ThreadPoolExecutor() as pool:
         batch: list[tuple[str, np.ndarray | Skipped]] = []
-        for item in _decoded(photos, scorer.info.image_width, pool):
+        for item in _decoded(photos, scorer.info, pool):
             batch.append(item)
             if len(batch) == _BATCH:
                 yield from _rate_batch(scorer, batch, model)
@@ -93,7 +94,7 @@ def rate(scorer: Scorer, photos: Iterable[Path | Skipped], model: str) -> Iterat
 
 
 def rate_pixels(scorer: Scorer, pixels: list[np.ndarray], names: list[str], model: str) -> list[Rating]:
-    """Rate photos that are already at the size of the model (`photos.decode.model_input`): uint8 (height, width, 3)."""
+    """Rate photos that are already at the size of the model (`models.scorer.input_of`): uint8 (height, width, 3)."""
     ratings = []
     for name, photo, said in zip(names, pixels, answers(scorer, pixels, digits=4), strict=True):
         why = all_reasons(said, measure(photo), scorer.info.good_ranges)
@@ -113,7 +114,7 @@ def _rate_batch(
 
 
 def _decoded(
-    photos: Iterable[Path | Skipped], image_width: int, pool: ThreadPoolExecutor
+    photos: Iterable[Path | Skipped], info: ModelInfo, pool: ThreadPoolExecutor
 ) -> Iterator[tuple[str, np.ndarray | Skipped]]:
     waiting: deque[tuple[str, Future[np.ndarray | Skipped]]] = deque()
     for photo in photos:
@@ -122,7 +123,7 @@ def _decoded(
             done.set_result(photo)
             waiting.append((photo.photo, done))
         else:
-            waiting.append((str(photo), pool.submit(_read, photo, image_width)))
+            waiting.append((str(photo), pool.submit(_read, photo, info)))
         if len(waiting) > _BATCH:
             name, future = waiting.popleft()
             yield name, future.result()
@@ -130,12 +131,12 @@ def _decoded(
         yield name, future.result()
 
 
-def _read(path: Path, image_width: int) -> np.ndarray | Skipped:
+def _read(path: Path, info: ModelInfo) -> np.ndarray | Skipped:
     try:
         if path.stat().st_size > LIMITS.max_megabytes * 1e6:
             return Skipped(str(path), "too_many_bytes", f"The file is over {LIMITS.max_megabytes:g} MB.")
         image, _ = open_photo(path.read_bytes(), LIMITS)
-        return model_input(image, image_width)
+        return input_of(image, info)
     except UnreadablePhoto as error:
         return Skipped(str(path), error.reason, error.message)
     except OSError as error:

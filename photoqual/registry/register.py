@@ -16,8 +16,8 @@ from photoqual.errors import DataError, MissingData, ModelError
 from photoqual.evaluation.evaluate import DIGEST, MODEL_DIGEST, model_digest, read_predictions
 from photoqual.labels.splits import frozen_digest, read_frozen
 from photoqual.layout import Layout
-from photoqual.models.info import AGREEMENT, KERAS, TRAINED_ON, read_info
-from photoqual.photos.decode import stored_input
+from photoqual.models.info import AGREEMENT, KERAS, TRAINED_ON, ModelInfo, read_info
+from photoqual.models.scorer import input_of
 from photoqual.photos.shards import read_photos
 from photoqual.registry import lineage
 from photoqual.registry.card import model_card
@@ -65,7 +65,7 @@ def register(
     with connected(layout.root, create=True) as client:
         existing = _existing(client, tags)
         if existing is None:
-            tags["keras_onnx_difference"] = f"{_agreed(layout, frozen, info.image_width):.2g}"
+            tags["keras_onnx_difference"] = f"{_agreed(layout, frozen, info):.2g}"
             with warnings.catch_warnings(action="ignore", category=UserWarning):  # hints for models of other kinds
                 version = _register(client, layout, params, metrics, predictions, tags, card)
         else:
@@ -117,12 +117,12 @@ def _existing(client: "MlflowClient", tags: dict[str, str]) -> str | None:
     return str(max(same)) if same else None
 
 
-def _agreed(layout: Layout, frozen: pd.DataFrame, image_width: int) -> float:
+def _agreed(layout: Layout, frozen: pd.DataFrame, info: ModelInfo) -> float:
     """Return how far Keras and ONNX differ on a few frozen photos. Raise ModelError when that is too far."""
     from photoqual.models.agreement import disagreement  # loads TensorFlow
 
     few = islice(read_photos(layout.photos, frozen.head(_AGREEMENT_PHOTOS)), _AGREEMENT_PHOTOS)
-    apart = disagreement(layout.challenger, [stored_input(jpeg, image_width) for _, jpeg in few])
+    apart = disagreement(layout.challenger, [input_of(jpeg, info) for _, jpeg in few])
     if not apart <= AGREEMENT:
         raise ModelError(
             f"Keras and ONNX scores of {layout.challenger} differ by {apart:.2g}, more than {AGREEMENT:g}.",

@@ -17,7 +17,7 @@ from mlflow.pyfunc import PythonModel
 from photoqual.config import PhotosParams
 from photoqual.errors import UnreadablePhoto
 from photoqual.models import answer
-from photoqual.models.scorer import Scorer
+from photoqual.models.scorer import Scorer, input_of
 from photoqual.photos import decode
 
 ARTIFACT = "model"
@@ -51,7 +51,7 @@ class PhotoRater(PythonModel):
         for photo in photos:
             try:
                 image, _ = decode.open_photo(bytes(photo or b""), PhotosParams())
-                pixels.append(decode.model_input(image, info.image_width))
+                pixels.append(input_of(image, info))
                 reasons.append("")
             except UnreadablePhoto as error:
                 reasons.append(error.reason)

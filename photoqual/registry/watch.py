@@ -26,9 +26,8 @@ from photoqual.labels.rules import read_labels
 from photoqual.labels.splits import frozen_digest, read_frozen
 from photoqual.layout import Layout
 from photoqual.models.info import TRAINED_ON
-from photoqual.models.scorer import Scorer
+from photoqual.models.scorer import Scorer, input_of
 from photoqual.photos import catalog as catalogs
-from photoqual.photos.decode import stored_input
 from photoqual.photos.fingerprints import split_units
 from photoqual.photos.measures import NAMES, measure
 from photoqual.photos.shards import read_photos
@@ -164,7 +163,7 @@ def _look(
     )
     frozen_scores = score_photos(layout.photos, frozen, scorer)
     for photo, jpeg in read_photos(layout.photos, training):
-        measured[photo] = measure(stored_input(jpeg, scorer.info.image_width))
+        measured[photo] = measure(input_of(jpeg, scorer.info))
     seen = watch_page.Seen(
         newest.assign(score=scores), frozen_scores, _measures(newest, measured), _measures(training, measured)
     )

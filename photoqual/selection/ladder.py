@@ -26,7 +26,8 @@ from photoqual.layout import Layout
 from photoqual.models.keras_files import quiet_keras
 from photoqual.models.scorer import Scorer
 from photoqual.selection.ladder_table import Row, write_tables
-from photoqual.selection.scratch import OF_ALL, ScratchLayout, changed, digest, read_splits, reason_of, training_inputs
+from photoqual.selection.scratch import OF_ALL, ScratchLayout, changed, read_splits, reason_of
+from photoqual.training.identity import CODE, digest, training_inputs
 
 log = logging.getLogger(__name__)
 
@@ -34,6 +35,9 @@ KINDS: tuple[str, ...] = get_args(ModelParams.model_fields["kind"].annotation)
 BACKBONES: tuple[str, ...] = get_args(BackboneName)
 POOLINGS: tuple[str, ...] = get_args(BackboneParams.model_fields["pooling"].annotation)
 TRANSFER = "transfer"
+_JUDGING_CODE = ("evaluation", "selection")
+_CHECKPOINTS = "ladder-"
+"""How the names of its checkpoints begin, so that those of `photoqual train` stay its own."""
 _TIMED_PHOTOS = 64
 _TIMED_RUNS = 3
 
@@ -135,7 +139,8 @@ def read_judges(layout: Layout, *, frozen: bool) -> Judges:
 
 def _result(layout: Layout, params: Params, judges: Judges, out: Path) -> dict[str, Any] | str:
     """Return what is kept of one training, from an earlier run where there is one, or why it failed."""
-    inputs = {**training_inputs(layout, params), "judges": judges.digest, "confidence": params.evaluate.confidence}
+    training = training_inputs(layout, params, (*CODE, *_JUDGING_CODE))
+    inputs = {**training, "judges": judges.digest, "confidence": params.evaluate.confidence}
     key = digest(inputs)[:16]
     kept = out / "rows" / f"{key}.json"
     if kept.is_file():
@@ -161,7 +166,7 @@ def _train_and_judge(layout: Layout, params: Params, judges: Judges) -> tuple[di
 
     quiet_keras().utils.clear_session()
     started = time.monotonic()
-    train(layout, params)
+    train(layout, params, checkpoints=_CHECKPOINTS)
     seconds = time.monotonic() - started
     scorer = Scorer.load(layout.challenger)
     figures, predictions = judge(layout, scorer, judges, params.evaluate.confidence)

@@ -1,16 +1,12 @@
-"""Trainings that leave the project alone: where their files go, and what makes two of them the same."""
+"""Trainings that leave the project alone: where their files go, and their params."""
 
-import hashlib
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from functools import cache
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
-import photoqual
 from photoqual import files
 from photoqual.config import Params, parse_params
 from photoqual.errors import ConfigError, FrozenTestLeak, MissingData, PhotoqualError, TooFewPhotos
@@ -19,7 +15,6 @@ from photoqual.layout import Layout
 OF_ALL = (MissingData, TooFewPhotos, FrozenTestLeak)
 """Errors that the data cause, so that every further training would end the same way."""
 _LONGEST_REASON = 300
-_CODE = ("defects", "labels", "models", "photos", "training")
 
 
 @dataclass(frozen=True)
@@ -59,23 +54,6 @@ def present(params: Params, name: str) -> Any:
     return value
 
 
-def digest(value: Any) -> str:
-    """Return the SHA-256, in hex, of a JSON value."""
-    return hashlib.sha256(json.dumps(value, sort_keys=True, default=str).encode()).hexdigest()
-
-
-def training_inputs(layout: Layout, params: Params) -> dict[str, Any]:
-    """Return what decides how a training ends: data, params and code, as a JSON value."""
-    weights = Path(params.model.backbone.weights).expanduser()
-    read = [layout.splits, layout.labels, *([weights] if params.model.kind == "transfer" else [])]
-    return {
-        "model": params.model.model_dump(mode="json"),
-        "train": params.train.model_dump(mode="json"),
-        "files": {path.name: _file_digest(path) for path in read if path.is_file()},
-        "code": _code_digest(),
-    }
-
-
 def read_splits(layout: Layout) -> pd.DataFrame:
     """Return data/splits.parquet. Raise MissingData when there is none."""
     if not layout.splits.is_file():
@@ -91,15 +69,3 @@ def reason_of(error: Exception) -> str:
         return " ".join(str(error).split())
     first = str(error).strip().partition("\n")[0]
     return f"{type(error).__name__}: {first[:_LONGEST_REASON] or 'no message'}"
-
-
-def _file_digest(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-@cache
-def _code_digest() -> str:
-    root = Path(photoqual.__file__).parent
-    found = sorted(path for name in _CODE for path in (root / name).rglob("*.py"))
-    return digest({str(path.relative_to(root)): _file_digest(path) for path in found})

@@ -9,13 +9,15 @@ from pydantic import Field, ValidationError, model_validator
 
 from photoqual.config import ModelParams, Params, Positive, Strict
 from photoqual.errors import ConfigError
-from photoqual.selection.scratch import changed
+from photoqual.selection.scratch import changed, present
 
 if TYPE_CHECKING:
     from optuna import Trial
 
 SHIPPED = Path(__file__).with_name("search.yaml")
 KIND = "model.kind"
+_OPTIMIZER, _DECAY, _DECAYING = "train.optimizer.name", "train.optimizer.weight_decay", "adamw"
+"""The decay is a setting of one optimizer alone; every other one is tried without."""
 _DIGITS = 3
 """Significant digits of a real number that is tried, so that params.yaml can say exactly what was trained."""
 _CHANGES_MEANING = {KIND, "train.seed", "model.head", "model.heads"}
@@ -90,6 +92,8 @@ def spaces(search: Search, kinds: list[str], params: Params, origin: str) -> dic
     for kind, space in search.kinds.items():
         if kind in known:
             problems += [problem for name, tried in space.items() for problem in _problems(kind, name, tried, params)]
+            if _DECAY in space and _DECAYING not in _optimizers(space, params):
+                problems.append(f"kinds.{kind}.{_DECAY}: is that of {_DECAYING}, which {_OPTIMIZER} never is")
     if problems:
         raise ConfigError(
             f"{origin} has {len(problems)} problem(s):\n" + "\n".join(f"  {problem}" for problem in problems) + "\n",
@@ -117,11 +121,23 @@ def _problems(kind: str, name: str, tried: Range | Choices, params: Params) -> l
     return problems
 
 
-def suggest(trial: "Trial", by_kind: dict[str, Space]) -> dict[str, Any]:
-    """Return what `trial` tries, by dotted name of params, the kind among them."""
+def suggest(trial: "Trial", by_kind: dict[str, Space], params: Params) -> dict[str, Any]:
+    """Return what `trial` tries in place of `params`, by dotted name, the kind among them. Weight decay is drawn for
+    adamw alone, and 0 for every other optimizer.
+    """
     kinds = list(by_kind)
     kind = trial.suggest_categorical(KIND, kinds) if len(kinds) > 1 else kinds[0]
-    return {KIND: kind} | {name: _suggested(trial, f"{kind}:{name}", tried) for name, tried in by_kind[kind].items()}
+    space = by_kind[kind]
+    drawn: dict[str, Any] = {KIND: kind}
+    drawn |= {name: _suggested(trial, f"{kind}:{name}", tried) for name, tried in space.items() if name != _DECAY}
+    if drawn.get(_OPTIMIZER, params.train.optimizer.name) != _DECAYING:
+        return drawn | ({_DECAY: 0.0} if _DECAY in space or present(params, _DECAY) else {})
+    return drawn | ({_DECAY: _suggested(trial, f"{kind}:{_DECAY}", space[_DECAY])} if _DECAY in space else {})
+
+
+def _optimizers(space: Space, params: Params) -> list[Scalar]:
+    tried = space.get(_OPTIMIZER)
+    return tried if isinstance(tried, list) else [params.train.optimizer.name]
 
 
 def _suggested(trial: "Trial", name: str, tried: Range | Choices) -> Scalar:

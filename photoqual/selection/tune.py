@@ -25,16 +25,15 @@ from photoqual.selection.scratch import (
     OF_ALL,
     ScratchLayout,
     changed,
-    digest,
     present,
     read_splits,
     reason_of,
-    training_inputs,
 )
 from photoqual.selection.search import KIND, SHIPPED, Space, read_search, spaces, suggest
 from photoqual.selection.study import OUT_OF_TIME, PRESENT, REASON, REPEATS, VALUES
 from photoqual.selection.tracking import Tracker, no_run_of_its_own
 from photoqual.selection.tune_table import as_text, counts, write_trials
+from photoqual.training.identity import digest, training_digest, training_inputs, weights_digest
 
 if TYPE_CHECKING:
     from optuna import Study, Trial
@@ -44,6 +43,9 @@ log = logging.getLogger(__name__)
 
 _FAILURES_IN_A_ROW = 5
 _REPEATS_IN_A_ROW = 20
+_WEIGHTS = {"model.backbone.name", "model.backbone.weights"}
+_CHECKPOINTS = "tune-"
+"""How the names of its checkpoints begin, so that those of `photoqual train` stay its own."""
 
 
 class Stopped(Exception):
@@ -96,7 +98,9 @@ def tune(
     read_splits(layout)
     out = out or layout.root / "reports/tune"
     keys = [KIND, *dict.fromkeys(name for space in by_kind.values() for name in space)]
-    name = digest([_fixed(layout, params, keys), searched.model_dump(mode="json"), list(by_kind), seeds])[:16]
+    name = digest(
+        [_fixed(layout, params, keys, list(by_kind)), searched.model_dump(mode="json"), list(by_kind), seeds]
+    )[:16]
 
     with studies.alone(out):
         study = studies.open_study(out / "study.db", name, searched, params.train.seed)
@@ -131,9 +135,13 @@ def tune(
         )
 
 
-def _fixed(layout: Layout, params: Params, keys: Sequence[str]) -> dict[str, Any]:
-    """Return the inputs of every trial of a study: those of a training without what is searched."""
+def _fixed(layout: Layout, params: Params, keys: Sequence[str], kinds: Sequence[str]) -> dict[str, Any]:
+    """Return the inputs of every trial of a study: those of a training without what is searched. The content of the
+    pretrained weights is one of them unless they are searched themselves.
+    """
     inputs = training_inputs(layout, params)
+    pretrained = "transfer" in kinds and not _WEIGHTS & set(keys)
+    inputs["weights"] = weights_digest(params.model.backbone) if pretrained else None
     for key in keys:
         *path, last = key.split(".")
         section = inputs
@@ -159,7 +167,6 @@ class _Bench:
 
     def _trained(self, trial: "Trial", values: dict[str, Any], index: int) -> float:
         from photoqual.training.checkpoints import Checkpoints, address
-        from photoqual.training.checkpoints import digest as checkpoint_name
         from photoqual.training.train import train
 
         seed = self.params.train.seed + index
@@ -177,10 +184,10 @@ class _Bench:
         quiet_keras().utils.clear_session()
         try:
             with no_run_of_its_own():
-                told = train(layout, params, watch=watch)
+                told = train(layout, params, watch=watch, checkpoints=_CHECKPOINTS)
         except Exception as error:
             if not (isinstance(error, Stopped) and error.reason):  # what the budget stopped goes on next time
-                Checkpoints(address(), checkpoint_name(layout, params)).remove()
+                Checkpoints(address(), _CHECKPOINTS + training_digest(layout, params)).remove()
             raise
         shutil.rmtree(layout.into, ignore_errors=True)
         return float(told["validation_auc"])
@@ -200,7 +207,7 @@ def _search(
     done = failures = repeats = 0
     while (trials is None or done < trials) and time.monotonic() < bench.deadline:
         trial = study.ask()
-        drawn = {} if PRESENT in trial.user_attrs else suggest(trial, by_kind)
+        drawn = {} if PRESENT in trial.user_attrs else suggest(trial, by_kind, bench.params)
         values = trial.user_attrs.get(VALUES) or {**now, **drawn}
         trial.set_user_attr(VALUES, values)
         known = studies.with_values(study, values)

@@ -31,7 +31,7 @@ from photoqual.taste.decide import HEAD, Decision, decide
 from photoqual.taste.held_out import FOLDS, SEED, HeldOut, held_out
 from photoqual.taste.model import write_model
 from photoqual.taste.ratings import Rated, Skipped, read_ratings
-from photoqual.taste.register import BASE_DIGEST, RATINGS, pinned, register_profile
+from photoqual.taste.register import BASE_DIGEST, RATINGS, pinned, register_profile, shown
 from photoqual.taste.seen import Seen, look
 from photoqual.training import calibrate
 
@@ -107,7 +107,8 @@ def learn_taste(
         folder = Path(scratch, name)
         summary["keras_onnx_difference"] = _write(folder, scorer, seen, held, decision)
         files.write_json(
-            folder / "taste.json", {key: summary[key] for key in summary if key not in ("skips", "version")}
+            folder / "taste.json",
+            {key: summary[key] for key in summary if key not in ("skips", "version")} | {"base": shown(base)},
         )
         if not dry_run:
             tags = _tags(base, scorer, seen, decision)
@@ -169,7 +170,7 @@ def _tags(base: str, scorer: Scorer, seen: Seen, decision: Decision) -> dict[str
     """Return the tags of the version: what it was made of, and why it was kept."""
     rows = sorted(zip(seen.photo_ids, seen.targets.tolist(), seen.groups.tolist(), strict=True))
     return {
-        "base": base,
+        "base": shown(base),
         BASE_DIGEST: model_digest(scorer.folder),
         RATINGS: hashlib.sha256(repr(rows).encode()).hexdigest(),
         "ratings": str(len(rows)),

@@ -86,7 +86,8 @@ def _table(path: Path) -> Iterator[Rated | Skipped]:
 def _rated(table: Path, line: int, row: dict[str, str], column: str) -> Rated | Skipped:
     if not row[_PHOTO]:
         raise DataError(f"{table}, line {line}, names no photo.", next_step=_FORM)
-    photo = table.parent / Path(row[_PHOTO]).expanduser()
+    named = Path(row[_PHOTO])
+    photo = table.parent / (named.expanduser() if row[_PHOTO].startswith("~/") else named)
     value = row[column]
     if value == "" or (column == _STARS and value in {"0", "0.0"}):
         return Skipped(str(photo), "unrated", "It has no rating.")

@@ -33,6 +33,11 @@ def pinned(address: str) -> str:
     return f"models:/{name}/{version.version}" if version is not None else address
 
 
+def shown(address: str) -> str:
+    """Return `address` as others may see it: of a folder its name alone, for where it lies is its owner's affair."""
+    return address if address.startswith("models:") else Path(address).resolve().name
+
+
 def register_profile(
     folder: Path, name: str, tags: "Mapping[str, str]", metrics: "Mapping[str, float]", description: str
 ) -> tuple[str, bool]:

@@ -11,8 +11,8 @@ import pandas as pd
 from photoqual.config import PhotosParams
 from photoqual.errors import ModelError, UnreadablePhoto
 from photoqual.models.heads import FEATURES, SCORE
-from photoqual.models.scorer import Scorer
-from photoqual.photos.decode import model_input, open_photo, taken_at
+from photoqual.models.scorer import Scorer, input_of
+from photoqual.photos.decode import open_photo, taken_at
 from photoqual.photos.fingerprints import perceptual_hash, photo_id, split_units
 from photoqual.taste.ratings import Rated, Skipped
 
@@ -78,7 +78,7 @@ def look(rated: Iterable[Rated], scorer: Scorer) -> tuple[Seen | None, list[Skip
             continue
         by_photo[name] = rating, perceptual_hash(image), taken_at(data)
         places[name] = len(places)
-        batch.append(model_input(image, scorer.info.image_width))
+        batch.append(input_of(image, scorer.info))
         samples += batch[-1:] if len(samples) < SAMPLES else []
         if len(batch) == _BATCH:
             score_batch()

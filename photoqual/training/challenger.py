@@ -54,6 +54,7 @@ def write(
     `features` are those of training and of validation photos, each (n, d), for the gate. Raise ModelError when both
     files differ on `samples`; what was in `folder` before then stays.
     """
+    restore(folder)
     making = folder.with_name(f".{folder.name}.tmp")
     shutil.rmtree(making, ignore_errors=True)
     _save(model, making)
@@ -69,9 +70,29 @@ def write(
             f"Keras and ONNX scores differ by {apart:.2g}, more than {AGREEMENT:g}.",
             next_step="Report it with the model kind and the versions of keras and tf2onnx.",
         )
-    shutil.rmtree(folder, ignore_errors=True)
-    making.rename(folder)
+    replace(folder, making)
     return apart
+
+
+def replace(folder: Path, making: Path) -> None:
+    """Put `making` in the place of `folder`. A kill in between leaves the old folder aside, for `restore`."""
+    aside = _aside(folder)
+    shutil.rmtree(aside, ignore_errors=True)
+    if folder.exists():
+        folder.rename(aside)
+    making.rename(folder)
+    shutil.rmtree(aside, ignore_errors=True)
+
+
+def restore(folder: Path) -> None:
+    """Put `folder` back when a kill left it aside."""
+    aside = _aside(folder)
+    if aside.is_dir() and not folder.exists():
+        aside.rename(folder)
+
+
+def _aside(folder: Path) -> Path:
+    return folder.with_name(f".{folder.name}.old")
 
 
 def _save(model: Any, folder: Path) -> None:

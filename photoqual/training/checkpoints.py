@@ -1,14 +1,13 @@
 """Where a training stands, as one object in a folder or an object store, so that a killed one goes on anywhere.
 
-The object is named by a digest of all that the training depends on, so a checkpoint of other data, params or code is
-never taken. It is an npz archive without pickles, written under a temporary name and renamed, or put in one call.
+The object is named by a digest of all that the training depends on (see identity.py), so a checkpoint of other data,
+params or code is never taken. It is an npz archive without pickles, written under a temporary name and renamed, or put in one call.
 Its address is `PHOTOQUAL_CHECKPOINTS`, a folder or what fsspec understands (`s3://bucket/path`), by default
 $XDG_CACHE_HOME/photoqual/checkpoints. Two trainings of equal inputs may share it: each writes it whole, and either
 one's state is a good one for both.
 """
 
 import contextlib
-import hashlib
 import io
 import json
 import logging
@@ -23,20 +22,13 @@ from typing import Any
 
 import numpy as np
 
-from photoqual.config import Params
 from photoqual.errors import TrainingError
-from photoqual.layout import Layout
-from photoqual.models.keras_files import quiet_keras
 from photoqual.settings import Settings
 
 log = logging.getLogger(__name__)
 
 SUFFIX = ".checkpoint.npz"
 _STATE = "state.json"
-_FORMAT = 1
-_CODE = ("defects", "models", "photos", "training")
-_WITHOUT_EFFECT = {"cache_megabytes", "checkpoint_seconds"}
-"""Keys of `train` that do not change what is learned."""
 _STALE_SECONDS = 3600
 """Age at which an unfinished file of a killed training is removed."""
 _UNREADABLE = (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile, zlib.error, NotImplementedError)
@@ -48,21 +40,6 @@ class Saved:
 
     arrays: dict[str, np.ndarray]
     state: dict[str, Any]
-
-
-def digest(layout: Layout, params: Params) -> str:
-    """Return the name of the training of `params` on the data in `layout` by this code."""
-    settings = {"model": params.model.model_dump(), "train": params.train.model_dump(exclude=_WITHOUT_EFFECT)}
-    keras = quiet_keras()
-    found = hashlib.sha256(json.dumps([_FORMAT, settings, keras.__version__, keras.backend.backend()]).encode())
-    for path in (layout.splits, layout.frozen_test, layout.labels):
-        found.update(path.read_bytes() if path.is_file() else b"none")
-    for shard in sorted(layout.photos.rglob("*.parquet")):  # shards never change once written
-        found.update(f"{shard.relative_to(layout.photos).as_posix()} {shard.stat().st_size}\n".encode())
-    package = Path(__file__).parents[1]
-    for source in sorted(path for part in _CODE for path in (package / part).rglob("*.py")):
-        found.update(f"{source.relative_to(package).as_posix()}\n".encode() + source.read_bytes())
-    return found.hexdigest()[:32]
 
 
 def address() -> str:

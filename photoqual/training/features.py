@@ -1,14 +1,16 @@
 """Features of a frozen body, computed once per photo and kept on disk for every later training.
 
 They lie in $XDG_CACHE_HOME/photoqual/features (default ~/.cache) in a folder named by all that they depend on: the
-body's architecture and weights, the image width, and the code that decodes. In it are parts of some thousand photos
-each, looked up by photo id, so that photos that came later are added without touching the rest. Parts are float32,
+body's architecture and weights, the image width, the version of Keras, and the code that decodes. In it are parts of
+some thousand photos each, looked up by photo id and digest of the stored working copy, so that photos that came later
+are added without touching the rest, and a photo that is kept in another size or quality is another one. Parts are float32,
 as computed: a head trained on them equals one trained without them. A part appears whole or not at all, and each
 training writes parts of its own, so that two at once and a killed one do no harm; a damaged part is computed again.
 Folders unused for longest are removed when all of them together exceed `CACHE_BYTES`. The whole cache may be deleted
 at any time.
 """
 
+import contextlib
 import hashlib
 import json
 import logging
@@ -16,6 +18,8 @@ import os
 import shutil
 import tempfile
 import uuid
+import zipfile
+import zlib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -25,7 +29,7 @@ import numpy as np
 from photoqual import files
 from photoqual.errors import ModelError
 from photoqual.models.keras_files import quiet_keras
-from photoqual.training.inputs import DecodedPhotos, Memory, Shape, StoredPhotos, decoding_version
+from photoqual.training.inputs import DecodedPhotos, Memory, Shape, StoredPhotos, decoding_version, disk_error
 
 if TYPE_CHECKING:
     import keras
@@ -38,7 +42,9 @@ _PART_BYTES = 64_000_000
 _WAITING = 256
 """Decoded photos that wait until their shape fills a batch."""
 _PART = ".npz"
-_FORMAT = 1
+_FORMAT = 2
+_DAMAGED = (zipfile.BadZipFile, zlib.error, ValueError, KeyError, EOFError, NotImplementedError)
+"""What a damaged archive raises when it is read."""
 _NAMED = ("name", "keras_history", "input_layers", "output_layers")
 """Where the configuration of a model names its layers."""
 
@@ -53,18 +59,19 @@ def features(
     """Return what `body` gives for each of `photos`, (n, d) float32 in their order; only what is new is computed.
 
     Without room for it in `memory` the array is a memory map of a temporary file. `cache` is the folder of all caches.
-    Raise ModelError when a feature is not finite.
+    Raise ModelError when a feature is not finite, TrainingError when the disk is full.
     """
     cache = cache or cache_folder()
     folder = cache / digest(body, photos.image_width)
     table = _empty((len(photos), int(body.output_shape[-1])), memory)
-    missing = _take_cached(folder, photos, table)
+    keys = photos.keys()
+    missing = _take_cached(folder, keys, table)
     if len(missing):
         log.info("Features: %d of %d photos to compute", len(missing), len(photos))
         parts = _Parts(folder, max(1, _PART_BYTES // (4 * table.shape[1])))
         for indices, computed in _computed(body, photos, missing, batch_size):
             table[indices] = computed
-            parts.add([photos.photo_ids[int(index)] for index in indices], computed)
+            parts.add([keys[int(index)] for index in indices], computed)
         parts.flush()
     _mark_used(cache, folder)
     return table
@@ -76,15 +83,17 @@ def cache_folder() -> Path:
 
 
 def digest(body: "keras.Model", image_width: int) -> str:
-    """Return what names the features of `body`: equal for equal architecture, weights, image width and decoding.
+    """Return what names the features of `body`: equal for equal architecture, weights, image width, Keras and
+    decoding.
 
     Names that Keras gives to layers count from the start of the process, so they are replaced by places.
     """
     architecture = _nameless(body.get_config(), {name: f"#{place}" for place, name in enumerate(_names(body))})
-    facts = [_FORMAT, image_width, decoding_version(), quiet_keras().backend.backend(), architecture]
+    keras = quiet_keras()
+    facts = [_FORMAT, image_width, decoding_version(), keras.__version__, keras.backend.backend(), architecture]
     found = hashlib.sha256(json.dumps(facts, sort_keys=True, default=str).encode())
     for weight in body.weights:
-        value = np.ascontiguousarray(quiet_keras().ops.convert_to_numpy(weight))
+        value = np.ascontiguousarray(keras.ops.convert_to_numpy(weight))
         found.update(f"{value.shape}{value.dtype}".encode())
         found.update(value.tobytes())
     return found.hexdigest()[:32]
@@ -114,26 +123,34 @@ def _empty(shape: tuple[int, int], memory: Memory | None) -> np.ndarray:
     if memory is None or memory.take(4 * shape[0] * shape[1]) or not all(shape):
         return np.empty(shape, np.float32)
     with tempfile.TemporaryFile(prefix="photoqual-features-") as file:
+        if hasattr(os, "posix_fallocate"):  # a map of a file with holes ends the process when the disk is full
+            try:
+                os.posix_fallocate(file.fileno(), 0, 4 * shape[0] * shape[1])
+            except OSError as error:
+                raise disk_error(error, Path(tempfile.gettempdir()), "features") from error
         return np.memmap(file, np.float32, "w+", shape=shape)
 
 
-def _take_cached(folder: Path, photos: StoredPhotos | DecodedPhotos, table: np.ndarray) -> np.ndarray:
-    """Fill in the rows of `table` that the parts in `folder` hold; return the indices of the others."""
-    places = {photo.encode(): index for index, photo in enumerate(photos.photo_ids)}
-    found = np.zeros(len(photos), dtype=bool)
+def _take_cached(folder: Path, keys: list[str], table: np.ndarray) -> np.ndarray:
+    """Fill in the rows of `table`, named by `keys`, that the parts in `folder` hold; return the indices of the others."""
+    places = {key.encode(): index for index, key in enumerate(keys)}
+    found = np.zeros(len(keys), dtype=bool)
     for path in sorted(folder.glob(f"*{_PART}")):
         try:
             with np.load(path, allow_pickle=False) as part:
-                known = [(row, places[name]) for row, name in enumerate(part["photo_ids"].tolist()) if name in places]
+                known = [(row, places[name]) for row, name in enumerate(part["keys"].tolist()) if name in places]
                 new = [(row, index) for row, index in known if not found[index]]
                 if not new:
                     continue
                 rows, indices = (list(numbers) for numbers in zip(*new, strict=True))
                 table[indices] = part["features"][rows]
                 found[indices] = True
-        except Exception as error:  # a damaged archive raises nearly anything: BadZipFile, ValueError, OSError, …
+        except _DAMAGED as error:
             log.warning("Features in %s are damaged (%s) and are computed again.", path, error)
-            path.unlink(missing_ok=True)
+            with contextlib.suppress(OSError):
+                path.unlink()
+        except OSError as error:
+            log.warning("Features in %s cannot be read (%s) and are computed again; the file stays.", path, error)
     return np.flatnonzero(~found)
 
 
@@ -188,28 +205,28 @@ class _Parts:
 
     def __init__(self, folder: Path, rows: int) -> None:
         self._folder, self._rows = folder, rows
-        self._photo_ids: list[str] = []
+        self._keys: list[str] = []
         self._features: list[np.ndarray] = []
         self._writable = True
 
-    def add(self, photo_ids: list[str], computed: np.ndarray) -> None:
+    def add(self, keys: list[str], computed: np.ndarray) -> None:
         if self._writable:
-            self._photo_ids += photo_ids
+            self._keys += keys
             self._features.append(computed)
-            if len(self._photo_ids) >= self._rows:
+            if len(self._keys) >= self._rows:
                 self.flush()
 
     def flush(self) -> None:
         """Write what was collected since the last part."""
-        if not self._photo_ids:
+        if not self._keys:
             return
         try:
             with files.atomic(self._folder / f"{uuid.uuid4().hex}{_PART}") as temporary, temporary.open("wb") as file:
-                np.savez(file, photo_ids=np.array(self._photo_ids, dtype="S"), features=np.concatenate(self._features))
+                np.savez(file, keys=np.array(self._keys, dtype="S"), features=np.concatenate(self._features))
         except OSError as error:
             log.warning("Features cannot be kept in %s: %s. Training goes on without.", self._folder, error)
             self._writable = False
-        self._photo_ids, self._features = [], []
+        self._keys, self._features = [], []
 
 
 def _mark_used(cache: Path, folder: Path) -> None:

@@ -61,10 +61,18 @@ class StoredPhotos:
         self.weight = rows["weight"].to_numpy(dtype=np.float32)
         self.image_width = image_width
         self._photos = photos
+        self._keys: list[str] = []
         self._rows = rows[["photo_id", "shard", "row"]]
 
     def __len__(self) -> int:
         return len(self.photo_ids)
+
+    def keys(self) -> list[str]:
+        """Return for each photo its id and the digest of its working copy, which other params of photos would change."""
+        if not self._keys:
+            copies = {photo: hashlib.sha256(jpeg).hexdigest() for photo, jpeg in read_photos(self._photos, self._rows)}
+            self._keys = [f"{photo} {copies[photo][:32]}" for photo in self.photo_ids]
+        return self._keys
 
     def each(self, indices: np.ndarray | None = None) -> Iterator[tuple[int, np.ndarray]]:
         """Yield (index, uint8 pixels (height, width, 3)) of the photos `indices`, or of all, in the shards' order."""
@@ -81,6 +89,7 @@ class DecodedPhotos:
     def __init__(self, stored: StoredPhotos, scratch: Path, memory: Memory) -> None:
         self.photo_ids, self.good, self.weight = stored.photo_ids, stored.good, stored.weight
         self.image_width = stored.image_width
+        self.keys = stored.keys
         self.buffers = Buffers()
         self.shapes: list[Shape] = [(0, 0)] * len(stored)
         self._held: dict[int, np.ndarray] = {}
@@ -90,7 +99,7 @@ class DecodedPhotos:
         try:
             self._fill(stored, path, memory)
         except OSError as error:
-            raise _disk_error(error, scratch) from error
+            raise disk_error(error, scratch, "decoded photos") from error
         self._file = os.open(path, os.O_RDONLY)
         weakref.finalize(self, os.close, self._file)
 
@@ -183,10 +192,11 @@ def _threads() -> int:
     return (os.cpu_count() or 1) + 1
 
 
-def _disk_error(error: OSError, scratch: Path) -> Exception:
-    if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+def disk_error(error: OSError, folder: Path, what: str) -> Exception:
+    """Return what to raise for `error`, met while `what` was written into `folder`: a TrainingError for a full disk."""
+    if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
         return error
     return TrainingError(
-        f"There is no room for decoded photos in {scratch}: {error.strerror}.",
+        f"There is no room for {what} in {folder}: {error.strerror}.",
         next_step="Point TMPDIR to a larger disk, raise train.cache_megabytes, or lower model.image_width.",
     )

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
+from photoqual.config import TrainParams
 from photoqual.defects.damage import NAMES
 from photoqual.errors import TooFewPhotos
 from photoqual.labels.rules import STARS
@@ -35,6 +36,13 @@ class Targets:
         """Return the same with every photo's weights multiplied by its factor; `factors` is (n,)."""
         return Targets(
             self.values, {head: (weight * factors).astype(np.float32) for head, weight in self.weights.items()}
+        )
+
+    def of(self, indices: np.ndarray) -> "Targets":
+        """Return the targets of the photos `indices` (b,)."""
+        return Targets(
+            {head: values[indices] for head, values in self.values.items()},
+            {head: weights[indices] for head, weights in self.weights.items()},
         )
 
     def followed_by(self, others: "Targets") -> "Targets":
@@ -76,8 +84,15 @@ def require_labels(targets: Targets, answers: Answers, *, damaged: bool = False)
             log.info("Head %s: %d of %d training photos have a label", head, labelled, len(weights))
 
 
-def class_factors(good: np.ndarray) -> np.ndarray:
-    """Return (n,) weights that make both classes count alike, with mean 1. `good` is 0 or 1, (n,)."""
+def class_factors(good: np.ndarray, params: TrainParams) -> np.ndarray:
+    """Return (n,) factors of weights, with mean 1: those that make both classes count alike under
+    `params.class_weights`. `good` is 0 or 1, (n,).
+    """
+    if not params.class_weights:
+        return np.ones(len(good))
+    if params.oversample:
+        log.info("train.class_weights has no effect: train.oversample shows both classes equally often.")
+        return np.ones(len(good))
     counts = np.bincount(good.astype(int), minlength=2)
     return (len(good) / (2 * np.maximum(counts, 1)))[good.astype(int)]
 
@@ -118,10 +133,19 @@ def _distribution(rows: pd.DataFrame, answers: Answers) -> tuple[np.ndarray, np.
 
 
 def _defects(rows: pd.DataFrame, answers: Answers) -> tuple[np.ndarray, np.ndarray]:
-    """Which defects a photo has. A good photo without any named has none; of a bad one nothing is known then."""
+    """Which defects a photo has. A good photo without any named has none; of a bad one nothing is known then, nor of a
+    photo whose named defects are all others than those of `answers`.
+    """
     named = [{str(name) for name in _listed(names)} for names in rows["defects"]]
     values = np.array([[name in names for name in answers.defects] for names in named], dtype=float)
-    known = np.array([bool(names) for names in named], dtype=bool) | (_numbers(rows, "good") == 1)
+    unnamed = np.array([not names for names in named], dtype=bool)
+    answered = np.array([not names.isdisjoint(answers.defects) for names in named], dtype=bool)
+    if foreign := int((~unnamed & ~answered).sum()):
+        others = ", ".join(sorted(set().union(*named) - set(answers.defects)))
+        log.warning(
+            "Head %s: %d photos count for nothing, no training photo has their defects: %s", DEFECTS, foreign, others
+        )
+    known = answered | (unnamed & (_numbers(rows, "good") == 1))
     return values.reshape(len(rows), len(answers.defects)), known
 
 

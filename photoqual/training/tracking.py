@@ -60,8 +60,11 @@ class Tracker:
         """Close the run with the `status` FINISHED or FAILED."""
         if self._events is not None:
             self._events.close()
-        if self._system is not None:
-            self._attempt(self._system.finish)
+        if self._system is not None:  # its thread ends even when MLflow is left alone by now
+            try:
+                self._system.finish()
+            except Exception as error:
+                log.warning("System metrics were not ended: %s", _first_line(error))
         self._attempt(lambda: self._client.set_terminated(self.run_id, status))
 
     def _open(self, uri: str, run_id: str | None) -> None:
@@ -160,7 +163,7 @@ def _event_writer(name: str) -> Any:
     except ImportError:
         log.warning("PHOTOQUAL_TENSORBOARD is set, but its event files are written by TensorFlow, which is not here.")
         return None
-    return tf.summary.create_file_writer(str(folder.expanduser() / name[:12]))
+    return tf.summary.create_file_writer(str(folder.expanduser() / name[:20]))
 
 
 def _write_scalars(events: Any, figures: dict[str, float], step: int) -> None:

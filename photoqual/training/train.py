@@ -26,9 +26,10 @@ from photoqual.models import network as networks
 from photoqual.models.info import ModelInfo
 from photoqual.models.keras_files import quiet_keras
 from photoqual.training import calibrate, challenger, devices, feed, optimizers
-from photoqual.training.checkpoints import Checkpoints, address, digest
+from photoqual.training.checkpoints import Checkpoints, address
 from photoqual.training.features import features
 from photoqual.training.fit import Course, State, Watch, fit, learner
+from photoqual.training.identity import training_digest
 from photoqual.training.inputs import DecodedPhotos, Memory, StoredPhotos, decode
 from photoqual.training.judge import Judge, evidence, features_now, forward
 from photoqual.training.losses import losses_of
@@ -67,13 +68,15 @@ class _Trained:
     evidence: np.ndarray
 
 
-def train(layout: Layout, params: Params, *, watch: Watch | None = None) -> dict[str, Any]:
+def train(layout: Layout, params: Params, *, watch: Watch | None = None, checkpoints: str = "") -> dict[str, Any]:
     """Run the train stage: train a challenger and write models/challenger, whole or not at all. `watch` is called after
-    each epoch and may raise to end the training; its checkpoint then stays.
+    each epoch and may raise to end the training; its checkpoint then stays. `checkpoints` begins the checkpoint's name.
 
     Raise FrozenTestLeak when a photo to train on touches the frozen test set, TooFewPhotos when a class or the labels
-    of a head are missing, ConfigError for settings that exclude one another, TrainingError when the loss is no longer finite or memory does not suffice.
+    of a head are missing, ConfigError for settings that exclude one another, TrainingError when the loss is no longer
+    finite or memory does not suffice.
     """
+    challenger.restore(layout.challenger)
     names = heads.names(params.model.head, params.model.heads)
     losses_of(names, params.train)
     optimizers.check(params.train.optimizer)
@@ -85,14 +88,14 @@ def train(layout: Layout, params: Params, *, watch: Watch | None = None) -> dict
     answers = answers_of(training, damaged=params.train.damage > 0)
     targets = targets_of(training, names, answers)
     require_labels(targets, answers, damaged=params.train.damage > 0)
-    targets = targets.scaled(_factors(training, params.train))
+    targets = targets.scaled(training["weight"].to_numpy(dtype=float))
     validation_targets = targets_of(validating, names, answers).scaled(validating["weight"].to_numpy(dtype=float))
 
     keras = quiet_keras()
     logging.getLogger("tensorflow").setLevel(logging.ERROR)  # it warns of each new shape of photo
     keras.utils.set_random_seed(params.train.seed)
     network = networks.build(params.model, answers, params.train.seed)
-    key = digest(layout, params)
+    key = checkpoints + training_digest(layout, params)
     store = Checkpoints(address(), key)
     stored = StoredPhotos(layout.photos, training, params.model.image_width)
     stored_validation = StoredPhotos(layout.photos, validating, params.model.image_width)
@@ -177,9 +180,10 @@ def _train_top(
 
     first = network.top.get_weights()
     one_shape = [0] * len(photos)
+    weighted = targets.scaled(class_factors(photos.good, params))
     course = Course(
         plan=lambda epoch: feed.plan(photos.good, one_shape, params, epoch),
-        load=lambda epoch, number, indices: feed.load_features(train_features, targets, indices),
+        load=lambda epoch, number, indices: feed.load_features(train_features, weighted, indices),
         judge=Judge(network, lambda: validation_features, validation_targets, validation.good, params),
         photo_ids=photos.photo_ids,
     )
@@ -219,10 +223,11 @@ def _train_all(
             trained.trained().set_weights(network.trained().get_weights())
 
         body = forward(trained.body.model)
+        weighted = targets.scaled(class_factors(photos.good, params.train))
         course = Course(
             plan=lambda epoch: feed.plan(photos.good, photos.shapes, params.train, epoch),
             load=lambda epoch, number, indices: feed.load(
-                photos, targets, indices, params.train, epoch, number, network.answers.defects
+                photos, weighted, indices, params.train, epoch, number, network.answers.defects
             ),
             judge=Judge(
                 trained,
@@ -265,17 +270,6 @@ def _require_both_classes(parts: dict[str, pd.DataFrame]) -> None:
                 f"Split `{name}` has {len(part)} photos of one class only.",
                 next_step="Run `photoqual split` again on data with both classes.",
             )
-
-
-def _factors(rows: pd.DataFrame, params: TrainParams) -> np.ndarray:
-    """Return what each photo counts in the loss, (n,)."""
-    weights = rows["weight"].to_numpy(dtype=float)
-    if not params.class_weights:
-        return weights
-    if params.oversample:
-        log.info("train.class_weights has no effect: train.oversample shows both classes equally often.")
-        return weights
-    return weights * class_factors(rows["good"].to_numpy(dtype=int))
 
 
 def _some(count: int, most: int, seed: int) -> np.ndarray:

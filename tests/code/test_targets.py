@@ -4,6 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from photoqual.config import TrainParams
 from photoqual.defects.damage import NAMES
 from photoqual.errors import TooFewPhotos
 from photoqual.models.heads import Answers
@@ -81,9 +82,27 @@ def test_scaling_keeps_what_is_missing_missing() -> None:
     assert scaled.weights["defects"].tolist() == [0.5, 2, 0, 0]
 
 
+def test_a_defect_that_no_training_photo_has_is_no_answer(caplog: pytest.LogCaptureFixture) -> None:
+    rows = pd.DataFrame({"good": [0, 0, 1, 1], "defects": [["tilt"], ["tilt", "dark"], ["tilt"], []]})
+    targets = targets_of(rows, ["defects"], ANSWERS)
+    assert targets.weights["defects"].tolist() == [0, 1, 0, 1]
+    assert targets.values["defects"][1].tolist() == [0, 1]
+    assert "2 photos count for nothing" in caplog.text
+    assert caplog.text.rstrip().endswith("tilt")
+
+
+def test_targets_of_some_photos() -> None:
+    some = targets_of(ROWS, ["linear"], ANSWERS).of(np.array([3, 0]))
+    assert some.values["linear"][:, 0].tolist() == [0, 1]
+    assert some.weights["linear"].tolist() == [0, 1]
+
+
 def test_class_factors_even_the_classes_out() -> None:
     good = np.array([1, 0, 0, 0])
-    factors = class_factors(good)
+    even = TrainParams(class_weights=True, oversample=False)
+    factors = class_factors(good, even)
     np.testing.assert_allclose(factors, [2, 2 / 3, 2 / 3, 2 / 3])
     assert factors[good == 1].sum() == pytest.approx(factors[good == 0].sum())
-    assert np.isfinite(class_factors(np.array([1, 1]))).all()
+    assert np.isfinite(class_factors(np.array([1, 1]), even)).all()
+    for without in (TrainParams(oversample=False), TrainParams(class_weights=True, oversample=True)):
+        np.testing.assert_array_equal(class_factors(good, without), 1)

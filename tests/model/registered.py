@@ -18,7 +18,7 @@ from PIL import Image
 from photoqual.config import PhotosParams
 from photoqual.labels.splits import write_frozen
 from photoqual.layout import Layout
-from photoqual.models.info import KERAS, ONNX, TRAINED_ON, ModelInfo, write_info
+from photoqual.models.info import KERAS, ONNX, TRAINED_ON, ModelInfo, read_info, write_info
 from photoqual.photos.decode import working_copy
 from photoqual.photos.fingerprints import photo_id
 from photoqual.photos.shards import write_shard
@@ -149,6 +149,39 @@ def tiny_onnx(folder: Path, weights: Sequence[float], bias: float) -> None:
     score = helper.make_tensor_value_info("score", TensorProto.FLOAT, ["n", 1])
     graph = helper.make_graph(nodes, "tiny", [pixels], [score], constants)
     onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 13)], ir_version=9), folder / ONNX)
+
+
+def side_folder(folder: Path) -> Path:
+    """Write a model folder without model.keras: the score is a thousandth of the width of the input in px, the features
+    are the mean colour as parts of 1.
+    """
+    tiny_folder(folder, RED)
+    nodes = [
+        helper.make_node("Shape", ["pixels"], ["shape"]),
+        helper.make_node("Gather", ["shape", "second"], ["width"]),
+        helper.make_node("Cast", ["width"], ["side"], to=TensorProto.FLOAT),
+        helper.make_node("ReduceMean", ["pixels"], ["mean"], axes=[1, 2], keepdims=0),
+        helper.make_node("Mul", ["mean", "part"], ["features"]),
+        helper.make_node("ReduceMean", ["mean"], ["one"], axes=[1], keepdims=1),
+        helper.make_node("Mul", ["one", "none"], ["nothing"]),
+        helper.make_node("Mul", ["side", "thousandth"], ["told"]),
+        helper.make_node("Add", ["nothing", "told"], ["score"]),
+    ]
+    constants = [
+        numpy_helper.from_array(np.array(2, np.int64), "second"),
+        numpy_helper.from_array(np.float32(1 / 255), "part"),
+        numpy_helper.from_array(np.float32(0), "none"),
+        numpy_helper.from_array(np.float32(1e-3), "thousandth"),
+    ]
+    pixels = helper.make_tensor_value_info("pixels", TensorProto.FLOAT, ["n", "h", "w", 3])
+    given = [
+        helper.make_tensor_value_info(name, TensorProto.FLOAT, ["n", size])
+        for name, size in (("score", 1), ("features", 3))
+    ]
+    graph = helper.make_graph(nodes, "side", [pixels], given, constants)
+    onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 13)], ir_version=9), folder / ONNX)
+    write_info(folder, read_info(folder).model_copy(update={"outputs": ("score", "features")}))
+    return folder
 
 
 def tiny_keras(folder: Path, weights: Sequence[float], bias: float) -> None:

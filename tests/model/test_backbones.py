@@ -2,6 +2,8 @@
 
 import random
 import re
+import tracemalloc
+import zipfile
 from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
@@ -215,6 +217,51 @@ def test_files_that_do_not_hold_the_weights_are_refused(
     with pytest.raises(ModelError, match=reason) as caught:
         build(params(name, weights=str(path)), seed=1)
     assert caught.value.next_step
+
+
+def small_network() -> Any:
+    keras = quiet_keras()
+    return keras.Sequential([keras.Input((None, None, 3)), keras.layers.Conv2D(4, 3, name="conv")], name="small")
+
+
+def test_an_archive_that_unpacks_to_far_more_than_the_network_is_refused_unread(tmp_path: Path) -> None:
+    path = tmp_path / "large.keras"
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive, archive.open("model.weights.h5", "w") as member:
+        for _ in range(60):
+            member.write(bytes(1_000_000))
+    assert path.stat().st_size < 100_000
+    tracemalloc.start()
+    try:
+        with pytest.raises(ModelError, match=r"takes 60 MB of memory, and 16 MB are allowed"):
+            keras_weights.load_weights(small_network(), path)
+        assert tracemalloc.get_traced_memory()[1] < 10_000_000
+    finally:
+        tracemalloc.stop()
+
+
+def test_an_array_of_a_vast_declared_shape_is_refused_unread(tmp_path: Path) -> None:
+    import h5py  # type: ignore[import-untyped]
+
+    network, path = small_network(), tmp_path / "vast.weights.h5"
+    network.save_weights(path)
+    with h5py.File(path, "r+") as file:
+        names: list[str] = []
+        file.visit(lambda name: names.append(name) if isinstance(file[name], h5py.Dataset) else None)
+        del file[names[0]]
+        file.create_dataset(names[0], shape=(10**9,), dtype="float32", chunks=(1024,))
+    assert path.stat().st_size < 100_000
+    with pytest.raises(ModelError, match=r"takes 4,000 MB of memory"):
+        keras_weights.load_weights(network, path)
+
+
+def test_an_archive_with_the_moments_of_an_optimizer_is_loaded(tmp_path: Path) -> None:
+    keras = quiet_keras()
+    trained, fresh = small_network(), small_network()
+    trained.compile(keras.optimizers.Adam(), "mse")
+    trained.fit(np.ones((2, 8, 8, 3)), np.ones((2, 6, 6, 4)), verbose=0)
+    trained.save(tmp_path / "trained.keras")
+    keras_weights.load_weights(fresh, tmp_path / "trained.keras")
+    np.testing.assert_array_equal(fresh.get_layer("conv").kernel, trained.get_layer("conv").kernel)
 
 
 def test_as_many_weights_of_other_shapes_are_refused(tmp_path: Path) -> None:

@@ -20,13 +20,14 @@ from photoqual.evaluation.scoring import score_photos
 from photoqual.evaluation.slices import slices
 from photoqual.labels.splits import read_frozen
 from photoqual.layout import Layout
+from photoqual.models.gate import fit_gate
 from photoqual.models.info import ONNX, read_info, write_info
 from photoqual.models.scorer import Scorer
 from photoqual.photos.decode import model_input, working_copy
 from photoqual.photos.measures import measure
 from photoqual.photos.shards import read_photos, write_shard
 from tests.conftest import NOW, encoded, scene
-from tests.model.registered import GREEN, RED, coloured_project, tiny_folder
+from tests.model.registered import GREEN, RED, coloured_project, side_folder, tiny_folder
 
 PARAMS = GuardrailParams(check_photos=10)
 DARK = (-0.05, -0.05, -0.05)
@@ -102,6 +103,28 @@ def test_scores_are_those_of_a_run_alone_whatever_the_widths(
         assert np.array_equal(model.behaviour.sure, distance >= 0.25)
         assert model.behaviour.model_bytes == (scorer.folder / ONNX).stat().st_size
         assert model.behaviour.photos_per_second > 1
+
+
+def test_photos_that_the_gate_does_not_know_are_never_sure(
+    layout: Layout, frozen: pd.DataFrame, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(behaviour, "_MEGABYTES", 0.02)  # several flushes
+    folder = side_folder(tmp_path)
+    open_to_all = seen(layout, frozen, Scorer.load(folder)).models[0]
+    assert open_to_all.behaviour.sure.all(), "48 px of 1,000 lie far from the threshold"
+    jpegs = dict(read_photos(layout.photos, frozen))
+    photos = [np.asarray(Image.open(io.BytesIO(jpegs[name])).convert("RGB")) for name in frozen["photo_id"]]
+    colours = Scorer.load(folder).answers_of(photos, ("features",))["features"]
+    alike = colours.mean(axis=0) + 0.4 * (colours - colours.mean(axis=0))
+    fit_gate(alike[:40], alike[40:]).save(folder)
+    scorer = Scorer.load(folder)
+    assert scorer.gate is not None
+    unfamiliar = scorer.gate.unfamiliar(colours)
+    assert 0 < unfamiliar.sum() < len(unfamiliar)
+    gated = seen(layout, frozen, scorer).models[0]
+    assert np.array_equal(gated.behaviour.sure, ~unfamiliar)
+    assert np.array_equal(gated.scores, open_to_all.scores)
+    assert gated.problem is None
 
 
 def test_little_memory_gives_the_same_numbers(

@@ -5,6 +5,7 @@ import logging
 import multiprocessing
 import os
 import signal
+import sqlite3
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -19,10 +20,14 @@ from photoqual.config import OptimizerParams, Params, TrainParams
 from photoqual.errors import TrainingError
 from photoqual.labels.splits import write_splits
 from photoqual.layout import Layout
+from photoqual.models.backbones.build import weights_file
+from photoqual.models.backbones.efficientnet_lite import VARIANTS
 from photoqual.models.keras_files import load_keras, quiet_keras
 from photoqual.training import checkpoints, feed
-from photoqual.training.checkpoints import SUFFIX, Checkpoints, Saved, digest
+from photoqual.training.checkpoints import SUFFIX, Checkpoints, Saved
+from photoqual.training.curve import Epoch
 from photoqual.training.fit import Course, State, fit, learner
+from photoqual.training.identity import training_digest as digest
 from photoqual.training.targets import Targets
 from photoqual.training.tracking import Tracker, tracked
 from tests.model.project import make_project
@@ -344,7 +349,44 @@ def test_the_name_follows_the_inputs(tmp_path: Path, make_params: MakeParams) ->
 
     rows = pq.read_table(layout.splits).to_pandas()
     write_splits(layout.splits, rows.assign(good=1 - rows["good"]))
-    assert digest(layout, make_params()) not in others | {name}
+    turned = digest(layout, make_params())
+    (layout.photos / "made/2026-12").mkdir()
+    (layout.photos / "made/2026-12/00000.parquet").write_bytes(b"more photos")
+    assert len({turned, digest(layout, make_params())} | others | {name}) == 6
+
+
+def test_the_name_follows_the_content_of_pretrained_weights(
+    tmp_path: Path, make_params: MakeParams, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The file may be named from the home folder, and is read wherever it is named."""
+    layout, weights = make_project(tmp_path, 30), tmp_path / "mine.h5"
+    monkeypatch.setenv("HOME", str(tmp_path))
+    pretrained = make_params(**{"model.kind": "transfer", "model.backbone.weights": "~/mine.h5"})
+    other_kind = make_params(**{"model.backbone.weights": "~/mine.h5"})
+    names, of_others = [digest(layout, pretrained)], [digest(layout, other_kind)]
+    for content in (b"one", b"two"):
+        weights.write_bytes(content)
+        names.append(digest(layout, pretrained))
+        of_others.append(digest(layout, other_kind))
+    assert len(set(names)) == 3
+    assert len(set(of_others)) == 1
+    assert weights_file(pretrained.model.backbone) == weights
+
+
+def test_the_name_follows_the_package_of_imagenet_weights(
+    tmp_path: Path, make_params: MakeParams, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    layout, params = make_project(tmp_path, 30), make_params(**{"model.kind": "transfer"})
+    monkeypatch.syspath_prepend(str(tmp_path))
+    file = tmp_path / VARIANTS["efficientnet_lite0"].package / "models/any.pth"
+    file.parent.mkdir(parents=True)
+    (file.parents[1] / "__init__.py").write_text("")
+    names = []
+    for content in (b"one", b"two"):
+        file.write_bytes(content)
+        names.append(digest(layout, params))
+    assert len(set(names)) == 2
+    assert weights_file(params.model.backbone) == file
 
 
 @pytest.fixture
@@ -383,6 +425,22 @@ def test_a_killed_training_goes_on_in_the_same_run(
     assert {"loss", "validation_loss", "learning_rate", "system/cpu_utilization_percentage"} <= set(run.data.metrics)
     assert run.data.params["train.optimizer.learning_rate"] == "0.001"
     assert run.data.params["model.kind"] == "gap_cnn"
+
+
+def test_system_metrics_end_when_mlflow_was_left_alone(
+    make_params: MakeParams, mlflow_store: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    def at_work() -> list[str]:
+        return [thread.name for thread in threading.enumerate() if thread.name == "SystemMetricsMonitor"]
+
+    with tracked(make_params(), "key") as tracker:
+        tracker.start()
+        with sqlite3.connect(mlflow_store.removeprefix("sqlite:///")) as database:
+            database.execute("DROP TABLE latest_metrics")
+        tracker.epoch(Epoch(1, 0.5, 0.5, 0.5, 0.5, 1.0, 0.1))
+        assert "MLflow is not told of this training any more" in caplog.text
+        assert at_work()
+    assert not at_work()
 
 
 def test_a_registry_that_cannot_be_reached_is_a_warning(

@@ -1,6 +1,7 @@
 """The gate: photos of other kinds are told by their features, those of the same kind pass, and its file is checked."""
 
 import os
+import tracemalloc
 from pathlib import Path
 
 import numpy as np
@@ -71,6 +72,19 @@ def test_a_file_that_is_no_gate_is_a_clear_error(tmp_path: Path, content: object
         Gate(gate.mean[:-1], gate.scale, gate.directions, gate.precision, gate.usual, gate.threshold).save(tmp_path)
     with pytest.raises(ModelError, match=r"not a gate of this version.*Train the model again"):
         Gate.load(tmp_path)
+
+
+def test_many_photos_are_sampled_and_looked_at_in_parts() -> None:
+    train, held = features(6000, 1, size=40), features(12_000, 2, size=40)
+    gate = fit_gate(train, held)
+    assert 0.004 <= gate.unfamiliar(held).mean() <= 0.02
+    alone = np.concatenate([gate.distance(held[index : index + 1]) for index in range(0, 1200, 100)])
+    np.testing.assert_allclose(gate.distance(held[:1200])[::100], alone, rtol=1e-3, atol=1e-3)
+    tracemalloc.start()
+    fit_gate(np.tile(train[:300], (1, 100)), np.tile(held[:5000], (1, 100)))
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 5000 * 4000 * 4 * 2.5, "the features themselves and a part of them, with nothing of their size beside"
 
 
 def test_features_that_are_no_numbers_are_refused() -> None:

@@ -1,7 +1,9 @@
 """The input pipeline: the pixels that rating sees, kept in bounded memory, in batches that a killed training finds again."""
 
+import io
 import logging
 import os
+import resource
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -12,20 +14,23 @@ import numpy as np
 import pandas as pd
 import pyarrow.parquet as pq
 import pytest
+from PIL import Image
 
 from photoqual.config import AugmentParams, ModelParams, Params, TrainParams
 from photoqual.defects.damage import NAMES
-from photoqual.errors import DataError, ModelError
+from photoqual.errors import DataError, ModelError, TrainingError
 from photoqual.models import network
 from photoqual.models.heads import Answers
 from photoqual.models.keras_files import quiet_keras
+from photoqual.photos.shards import write_shard
 from photoqual.training import features as cached
 from photoqual.training.augment import augment, crop_size
 from photoqual.training.buffers import Buffers
 from photoqual.training.features import digest, features
 from photoqual.training.feed import Batch, batches, dataset, epoch_order, load, load_features, plan, stream
 from photoqual.training.inputs import DecodedPhotos, Memory, StoredPhotos, decode
-from tests.model.project import frozen_pixels, make_project
+from tests.conftest import encoded
+from tests.model.project import SHARD, frozen_pixels, make_project
 
 MakeParams = Callable[..., Params]
 PHOTOS, WIDTH = 30, 64
@@ -309,6 +314,47 @@ def test_memory_of_batches_is_used_again_once_nobody_looks_at_it() -> None:
     for _ in range(3):
         buffers.empty((4, 3, 2))[:] = 3
     assert (keras.ops.convert_to_numpy(tensor) == 2).all()
+
+
+def _at_quality(row: dict[str, Any], quality: int) -> dict[str, Any]:
+    """Return the row of a shard with its working copy in another quality of JPEG."""
+    picture = Image.open(io.BytesIO(row["image"]["bytes"]))
+    return {**row, "image": {"bytes": encoded(picture, "JPEG", quality=quality), "path": None}}
+
+
+def test_another_working_copy_of_a_photo_has_other_features(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    rows, body = _rows(tmp_path), _body()
+    caplog.set_level(logging.INFO, "photoqual.training.features")
+    shard = tmp_path / "data/photos" / SHARD
+    stored, found = pq.read_table(shard).to_pylist(), {}
+    for quality in (90, 50, 90):
+        write_shard(shard, [_at_quality(row, quality) for row in stored])
+        again = features(body, StoredPhotos(tmp_path / "data/photos", rows, WIDTH), cache=tmp_path / "cache")
+        np.testing.assert_array_equal(found.setdefault(quality, again), again)
+    assert (found[90] != found[50]).any(axis=1).all()
+    assert caplog.text.count("Features: 30 of 30 photos to compute") == 2
+
+
+def test_a_full_disk_is_told_before_the_table_is_filled(tmp_path: Path) -> None:
+    photos = StoredPhotos(tmp_path / "data/photos", _rows(tmp_path), WIDTH)
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (4096, hard))
+    try:
+        with pytest.raises(TrainingError, match=r"no room for features in .*TMPDIR"):
+            features(_body(), photos, Memory(0.001), cache=tmp_path / "cache")
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+
+
+def test_a_part_that_cannot_be_read_now_is_left(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    photos, body = StoredPhotos(tmp_path / "data/photos", _rows(tmp_path), WIDTH), _body()
+    right = features(body, photos, cache=tmp_path / "cache")
+    (part,) = (tmp_path / "cache").glob(f"*/{PARTS}")
+    part.unlink()
+    part.mkdir()  # opening it is an OSError, as a disk that does not answer would be
+    np.testing.assert_array_equal(features(body, photos, cache=tmp_path / "cache"), right)
+    assert "cannot be read" in caplog.text
+    assert part.is_dir()
 
 
 @pytest.mark.parametrize("how", ["truncated", "bit", "foreign", "empty"])

@@ -22,10 +22,12 @@ from photoqual.selection import study as studies
 from photoqual.selection.ladder import Rung, ladder, list_rungs, read_judges
 from photoqual.selection.ladder_table import Row, as_markdown, as_text
 from photoqual.selection.params_diff import rewritten, unified_diff
-from photoqual.selection.scratch import changed, digest, training_inputs
+from photoqual.selection.scratch import changed
 from photoqual.selection.search import SHIPPED, read_search, spaces
 from photoqual.selection.tracking import EXPERIMENT
 from photoqual.selection.tune import Tuned, tune
+from photoqual.training.checkpoints import Checkpoints, Saved, address
+from photoqual.training.identity import digest, training_digest, training_inputs
 from tests.model.project import make_project
 
 MakeParams = Callable[..., Params]
@@ -136,6 +138,28 @@ def test_other_data_or_params_are_other_inputs(tmp_path: Path, make_params: Make
     write_splits(layout.splits, rows)
     inputs.add(digest(training_inputs(layout, make_params())))
     assert len(inputs) == 3
+    inputs.add(digest(training_inputs(layout, make_params(), ("evaluation", "selection"))))
+    inputs.add(digest(training_inputs(layout, make_params(**{"train.cache_megabytes": 7}))))
+    assert len(inputs) == 4
+
+
+def test_the_checkpoint_of_the_users_own_training_stays(
+    search: Callable[..., Tuned], tmp_path: Path, project_text: str
+) -> None:
+    """A trial and a rung of the very params that are being trained by the user neither go on from it nor remove it."""
+    space = {"hidden": {"train.optimizer.learning_rate": [GOOD_RATE, 0.004]}}
+    layout = Layout(tmp_path)
+    layout.params.write_text(rewritten(project_text, {"train.optimizer.learning_rate": GOOD_RATE}))
+    params = load_params(layout.params)
+    mine = Checkpoints(address(), training_digest(layout, params))
+    mine.write(Saved({"mine": np.ones(3)}, {"epoch": 4}))
+    assert search(space, trials=1).counts["complete"] == 1
+    assert not ladder(layout, params, kinds=["hidden"])[0].failures
+    kept = mine.read()
+    assert kept is not None
+    assert kept.state == {"epoch": 4}
+    assert [path.name for path in Path(address()).iterdir()] == [Path(mine.path).name]
+    mine.remove()
 
 
 @pytest.mark.parametrize(

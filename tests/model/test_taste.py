@@ -160,7 +160,11 @@ def test_a_taste_of_its_own_is_registered_and_rates_better_with_every_shorthand(
         assert str(version.version) == "2"
         assert version.tags["ratings"] == "60"
         assert not client.search_registered_models("name = 'photoqual'")
+        assert version.tags["base"] == champion.name
     assert ".png" not in stored
+    shared = stored + (folder / "taste.json").read_text()
+    assert str(champion.parent) not in shared
+    assert json.loads((folder / "taste.json").read_text())["base"] == champion.name
 
 
 @pytest.mark.parametrize("likes", [bright, anything])
@@ -220,6 +224,17 @@ def test_folders_and_groups(tmp_path: Path) -> None:
     assert read_ratings(tmp_path / "r.csv") == [
         Rated(tmp_path / "x.jpg", 0.25, "day1"),
         Rated(tmp_path / "y.jpg", -1.0, None),
+    ]
+
+
+def test_a_name_that_begins_with_a_tilde_is_a_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    (tmp_path / "r.csv").write_text("photo,stars\n~old.jpg,4\n~/new.jpg,2\n~,1\n~nobody/x.jpg,5\n")
+    assert [item.path for item in read_ratings(tmp_path / "r.csv") if isinstance(item, Rated)] == [
+        tmp_path / "~old.jpg",
+        tmp_path / "home/new.jpg",
+        tmp_path / "~",
+        tmp_path / "~nobody/x.jpg",
     ]
 
 

@@ -1,9 +1,11 @@
 """Training: every rung and every head learns what can be learned, and nothing half-written is left."""
 
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -14,7 +16,7 @@ import pytest
 from PIL import Image
 from sklearn.metrics import roc_auc_score
 
-from photoqual.config import ModelParams, Params, PhotosParams, TrainParams
+from photoqual.config import ModelParams, OptimizerParams, Params, PhotosParams, TrainParams
 from photoqual.errors import FrozenTestLeak, MissingData, ModelError, TooFewPhotos, TrainingError
 from photoqual.labels.rules import SCHEMA
 from photoqual.labels.splits import read_frozen, write_frozen, write_splits
@@ -28,9 +30,11 @@ from photoqual.models.scorer import Scorer
 from photoqual.photos.decode import working_copy
 from photoqual.photos.fingerprints import photo_id
 from photoqual.photos.shards import write_shard
-from photoqual.training import devices
+from photoqual.training import challenger, devices
 from photoqual.training.curve import moving_average
 from photoqual.training.fit import learner
+from photoqual.training.refit import refit, rows_of
+from photoqual.training.targets import Targets
 from photoqual.training.train import train
 from tests.conftest import NOW, encoded
 from tests.model.project import SHARD, frozen_pixels, make_project
@@ -258,9 +262,9 @@ def test_same_seed_same_scores(tmp_path: Path, make_params: MakeParams) -> None:
 
 def test_refit_teaches_the_heads_the_validation_photos_as_well(tmp_path: Path, make_params: MakeParams) -> None:
     told, scores = [], []
-    for refit in (False, True):
+    for again in (False, True):
         layout = make_project(tmp_path, 60)
-        told.append(train(layout, make_params(**SMALL, **{"model.kind": "logistic", "train.refit": refit})))
+        told.append(train(layout, make_params(**SMALL, **{"model.kind": "logistic", "train.refit": again})))
         rows = pq.read_table(layout.splits).to_pandas().set_index("photo_id")
         pixels, good = frozen_pixels(layout, 64)
         scores.append(Scorer.load(layout.challenger).score(pixels))
@@ -269,6 +273,72 @@ def test_refit_teaches_the_heads_the_validation_photos_as_well(tmp_path: Path, m
     assert read_info(layout.challenger).validation_photos == (rows["split"] == "validation").sum()
     assert np.abs(scores[0] - scores[1]).max() > 1e-4
     assert roc_auc_score(good, scores[1]) > 0.9
+
+
+def test_refit_evens_the_classes_out_over_training_and_validation_photos() -> None:
+    """A constant head learns the weighted share of good photos: 1/2 only when both parts are weighted together."""
+    keras = quiet_keras()
+    params = TrainParams(
+        class_weights=True, oversample=False, batch_size=64, epochs=200, optimizer=OptimizerParams(learning_rate=0.05)
+    )
+    goods = [np.array([1] * 30 + [0] * 10), np.array([1] * 2 + [0] * 22)]
+    parts = [
+        Targets({"binary": good[:, None].astype(np.float32)}, {"binary": np.ones(len(good), np.float32)})
+        for good in goods
+    ]
+    inputs = keras.Input((2,))
+    top = keras.Model(inputs, {"binary": keras.layers.Dense(1, name="binary")(inputs)})
+    network = SimpleNamespace(top=top)
+    nothing = (np.zeros((40, 2), np.float32), np.zeros((24, 2), np.float32))
+    refit(network, top.get_weights(), nothing, (parts[0], parts[1]), np.concatenate(goods), params, 200)
+    logit = float(np.asarray(top.predict_on_batch(nothing[0])["binary"])[0, 0])
+    assert 1 / (1 + np.exp(-logit)) == pytest.approx(0.5, abs=0.01)
+
+
+def test_rows_of_two_parts_are_those_of_both_together() -> None:
+    parts = np.arange(10.0).reshape(5, 2), np.arange(10.0, 16.0).reshape(3, 2)
+    for indices in (np.array([7, 0, 4, 5, 5]), np.array([1]), np.array([6]), np.array([], dtype=int)):
+        np.testing.assert_array_equal(rows_of(parts, indices), np.concatenate(parts)[indices])
+
+
+@pytest.mark.parametrize("kill_at", [1, 2, 3])
+def test_a_kill_while_the_new_model_takes_its_place_leaves_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kill_at: int
+) -> None:
+    """Kill before the old one is moved aside, between both renames, and before the old one is removed."""
+    folder, making = tmp_path / "challenger", tmp_path / ".challenger.tmp"
+    for path in (folder, making):
+        path.mkdir()
+        (path / "model.json").write_text(path.name)
+    steps = iter(range(1, 9))
+    rename, rmtree = Path.rename, shutil.rmtree
+
+    def stop() -> None:
+        if next(steps) == kill_at:
+            raise KeyboardInterrupt
+
+    def renaming(path: Path, target: Path) -> Path:
+        stop()
+        return rename(path, target)
+
+    def removing(path: Path, **options: Any) -> None:
+        if path.exists():
+            stop()
+            rmtree(path, **options)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "rename", renaming)
+        patch.setattr(shutil, "rmtree", removing)
+        with pytest.raises(KeyboardInterrupt):
+            challenger.replace(folder, making)
+    challenger.restore(folder)
+    assert (folder / "model.json").read_text() == ("challenger" if kill_at < 3 else ".challenger.tmp")
+    if not making.exists():
+        making.mkdir()
+    (making / "model.json").write_text("newest")
+    challenger.replace(folder, making)
+    assert (folder / "model.json").read_text() == "newest"
+    assert [path.name for path in tmp_path.iterdir()] == ["challenger"]
 
 
 def test_a_frozen_photo_is_never_trained_on(tmp_path: Path, make_params: MakeParams) -> None:

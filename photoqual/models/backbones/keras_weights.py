@@ -12,11 +12,17 @@ if TYPE_CHECKING:
 
 SUFFIXES = (".weights.h5", ".h5", ".keras")
 _WEIGHTS_IN_KERAS = "model.weights.h5"
+_MOST = 4
+"""So many times the weights of the network a file may hold: two moments of an optimizer, and something to spare."""
+_FLOAT_BYTES = 4
+_SPARE_BYTES = 16_000_000
+"""What descriptions in the file may take beside."""
 
 
 def load_weights(network: "keras.Model", path: Path) -> None:
     """Set the weights of `network` from `path`: `.weights.h5`, the older `.h5`, or the weights within a `.keras` file.
-    Raise ModelError when the file is missing, truncated or of another architecture.
+    Raise ModelError when the file is missing, truncated or of another architecture, or would take far more memory than
+    the network.
     """
     if not path.is_file():
         raise ModelError(
@@ -28,7 +34,8 @@ def load_weights(network: "keras.Model", path: Path) -> None:
             next_step=f"Name a file that ends in {', '.join(SUFFIXES)}.",
         )
     try:
-        held = _float_arrays(path)
+        most = _MOST * _FLOAT_BYTES * network.count_params() + _SPARE_BYTES
+        held = _float_arrays(path, most)
         needed = sum(_is_float(weight.dtype) for weight in network.weights)
         if held != needed:
             raise ValueError(f"it holds {held} arrays and {network.name} has {needed}")
@@ -41,24 +48,36 @@ def load_weights(network: "keras.Model", path: Path) -> None:
         ) from None
 
 
-def _float_arrays(path: Path) -> int:
-    """Return how many arrays of weights the file holds; states of random numbers and of optimizers are left out."""
+def _float_arrays(path: Path, most: int) -> int:
+    """Return how many arrays of weights the file holds; states of random numbers and of optimizers are left out. Raise
+    ValueError before anything is read when the file, unpacked, or its arrays take more than `most` bytes.
+    """
     import h5py  # type: ignore[import-untyped] # comes with Keras
 
     source: Any = path
     if zipfile.is_zipfile(path):
         with zipfile.ZipFile(path) as archive:
+            _assert_small(archive.getinfo(_WEIGHTS_IN_KERAS).file_size, most)
             source = io.BytesIO(archive.read(_WEIGHTS_IN_KERAS))
-    found = 0
+    found = size = 0
 
     def count(name: str, item: Any) -> None:
-        nonlocal found
+        nonlocal found, size
+        size += item.nbytes if isinstance(item, h5py.Dataset) else 0
         if isinstance(item, h5py.Dataset) and _is_float(item.dtype) and not name.startswith("optimizer"):
             found += 1
 
     with h5py.File(source, "r") as file:
         file.visititems(count)
+    _assert_small(size, most)
     return found
+
+
+def _assert_small(size: int, most: int) -> None:
+    if size > most:
+        raise ValueError(
+            f"it takes {size / 1e6:,.0f} MB of memory, and {most / 1e6:,.0f} MB are allowed for that network"
+        )
 
 
 def _is_float(dtype: Any) -> bool:

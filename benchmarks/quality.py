@@ -31,8 +31,7 @@ from photoqual.evaluation.evaluate import evaluate, read_predictions
 from photoqual.labels.rules import label, read_labels
 from photoqual.labels.splits import read_frozen
 from photoqual.layout import Layout
-from photoqual.models.scorer import Scorer
-from photoqual.photos.decode import stored_input
+from photoqual.models.scorer import Scorer, input_of
 from photoqual.photos.shards import read_photos
 from photoqual.sources.refresh import refresh
 from photoqual.training.train import train
@@ -188,7 +187,7 @@ def _class_accuracy(layout: Layout, truth: Mapping[str, Any]) -> float:
     scorer = Scorer.load(layout.challenger)
     right = []
     for photo_id, jpeg in read_photos(layout.photos, read_frozen(layout.frozen_test)):
-        answers = scorer.answers_of([stored_input(jpeg, scorer.info.image_width)])
+        answers = scorer.answers_of([input_of(jpeg, scorer.info)])
         odds = np.asarray(answers["defects"]).reshape(-1)
         likeliest = scorer.info.defects[int(odds.argmax())] if odds.max() > 0.5 else None
         right.append(([likeliest] if likeliest else []) == list(truth[photo_id]))

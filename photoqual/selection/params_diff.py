@@ -28,10 +28,13 @@ def rewritten(text: str, values: Mapping[str, Any]) -> str:
     from ruamel.yaml.representer import RoundTripRepresenter
 
     class Representer(RoundTripRepresenter):
-        """Writes real numbers as YAML 1.1 reads them: 1.0e-05, where 1e-05 would be a text."""
+        """Writes real numbers as YAML 1.1 reads them, 1.0e-05 where 1e-05 would be a text, and null as it was written."""
 
     Representer.add_representer(
         float, lambda writer, value: writer.represent_scalar("tag:yaml.org,2002:float", yaml_float(value))
+    )
+    Representer.add_representer(
+        type(None), lambda writer, value: writer.represent_scalar("tag:yaml.org,2002:null", "null")
     )
     round_trip = YAML()
     round_trip.Representer = Representer

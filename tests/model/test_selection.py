@@ -264,9 +264,8 @@ def test_the_winner_is_a_diff_that_applies(search: Callable[..., Tuned], tmp_pat
     assert again.diff == told.diff == (tmp_path / "reports/tune/params.diff").read_text()
     after = (tmp_path / "params.yaml").read_text()
     assert parse_params(yaml.safe_load(after)).train.optimizer.learning_rate == GOOD_RATE
-    assert [line for line in after.splitlines() if line not in before.splitlines()] == [
-        f"  optimizer: {{name: adam, learning_rate: {GOOD_RATE}}}"
-    ]
+    (line,) = (line for line in after.splitlines() if line not in before.splitlines())
+    assert f"learning_rate: {GOOD_RATE}" in line
     assert search(space, minutes=0).changes == {}, "the study goes on with what it knows after its winner was taken"
 
 

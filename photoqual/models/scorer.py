@@ -15,6 +15,8 @@ from photoqual.models.info import ONNX, ModelInfo, read_info
 from photoqual.photos import decode
 
 BATCH = 32
+BATCH_PIXELS = 2_000_000
+"""Photos, and pixels of them together, that are scored at once: what a network holds of them grows with both."""
 
 
 def input_of(image: Image.Image | bytes, info: ModelInfo) -> np.ndarray:
@@ -86,9 +88,10 @@ class Scorer:
             by_shape[photo.shape].append(index)
         pixels_name = self._session.get_inputs()[0].name
         found: dict[str, np.ndarray] = {}
-        for indices in by_shape.values():
-            for start in range(0, len(indices), BATCH):
-                batch = indices[start : start + BATCH]
+        for shape, indices in by_shape.items():
+            at_once = max(1, min(BATCH, BATCH_PIXELS // (shape[0] * shape[1])))
+            for start in range(0, len(indices), at_once):
+                batch = indices[start : start + at_once]
                 pixels = np.stack([photos[index] for index in batch]).astype(np.float32)
                 given = self._session.run([self._outputs[name] for name in names], {pixels_name: pixels})
                 for name, values in zip(names, given, strict=True):

@@ -19,7 +19,7 @@ from photoqual.starter.model import STARTER, starter_folder
 
 GOAL = 0.90
 CONFIDENCE = 0.95
-TITLE = "Starter"
+TITLE = "Quality: starter"
 
 
 def rows(data: Path) -> list[Row]:

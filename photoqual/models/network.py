@@ -68,6 +68,12 @@ class Network:
             scale = 1 / np.maximum(deviation, 1e-3)
             self.top.get_layer("standard").set_weights([scale, -mean * scale])
 
+    def begin_at(self, outputs: dict[str, np.ndarray]) -> None:
+        """Let each head named in `outputs` answer that raw output (units,) for features of 0."""
+        for head, values in outputs.items():
+            layer = self.top.get_layer(head)
+            layer.set_weights([layer.get_weights()[0], np.asarray(values, np.float32)])
+
     def parameters(self) -> int:
         """Return how many numbers are trained."""
         models = [self.top] if self.body.frozen else [self.body.model, self.top]

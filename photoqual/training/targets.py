@@ -45,6 +45,26 @@ class Targets:
             {head: weights[indices] for head, weights in self.weights.items()},
         )
 
+    def average(self) -> dict[str, np.ndarray]:
+        """Return by head the raw output (units,) that is best for all photos alike, over those that have a label.
+
+        Heads that begin there need not learn it first, nor through their features. `ordinal` has thresholds of its own.
+        """
+        found = {}
+        for head, values in self.values.items():
+            weights = self.weights[head]
+            if head == ORDINAL or not weights.any():
+                continue
+            mean = np.average(values, axis=0, weights=weights)
+            share = np.clip(mean, 1e-3, 1 - 1e-3)
+            if head == LINEAR:
+                found[head] = mean
+            elif head in (BINARY, DEFECTS):
+                found[head] = np.log(share / (1 - share))
+            else:
+                found[head] = np.log(share)
+        return found
+
     def followed_by(self, others: "Targets") -> "Targets":
         """Return the targets of these photos and, after them, of `others`, for the same heads."""
         return Targets(

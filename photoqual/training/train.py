@@ -178,6 +178,7 @@ def _train_top(
     some = _some(len(photos), _GATE_PHOTOS, params.seed)
     network.standardise(train_features if len(photos) <= _GATE_PHOTOS else train_features[some])
 
+    _begin(network, targets, params)
     first = network.top.get_weights()
     one_shape = [0] * len(photos)
     weighted = targets.scaled(class_factors(photos.good, params))
@@ -213,6 +214,7 @@ def _train_all(
     some = _some(len(photos), _STANDARD_PHOTOS, params.train.seed)
     if network.body.standardise:
         network.standardise(features_now(forward(network.body.model), photos, some))
+    _begin(network, targets, params.train)
     policy, strategy = devices.policy_name(params.train.precision), devices.strategy()
     trained = network
     with devices.precision(policy):
@@ -249,6 +251,12 @@ def _train_all(
     validation_features = features_now(body, validation)
     found = evidence(network, validation_features)
     return _Trained(state, features_now(body, photos, known), validation_features, found)
+
+
+def _begin(network: networks.Network, targets: Targets, params: TrainParams) -> None:
+    """Let the heads begin at the average answer; those of good and bad at even odds where both are shown as often."""
+    even = {heads.BINARY, heads.SOFTMAX} if params.oversample or params.class_weights else set()
+    network.begin_at({head: output for head, output in targets.average().items() if head not in even})
 
 
 def _labelled(layout: Layout, names: tuple[str, ...]) -> pd.DataFrame:

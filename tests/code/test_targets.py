@@ -8,7 +8,7 @@ from photoqual.config import TrainParams
 from photoqual.defects.damage import NAMES
 from photoqual.errors import TooFewPhotos
 from photoqual.models.heads import Answers
-from photoqual.training.targets import FROM_LABELS, answers_of, class_factors, require_labels, targets_of
+from photoqual.training.targets import FROM_LABELS, Targets, answers_of, class_factors, require_labels, targets_of
 
 ANSWERS = Answers(defects=("blur", "dark"), bins=5, levels=5)
 ROWS = pd.DataFrame(
@@ -106,3 +106,25 @@ def test_class_factors_even_the_classes_out() -> None:
     assert np.isfinite(class_factors(np.array([1, 1]), even)).all()
     for without in (TrainParams(oversample=False), TrainParams(class_weights=True, oversample=True)):
         np.testing.assert_array_equal(class_factors(good, without), 1)
+
+
+def test_the_average_answer_is_a_raw_output_over_the_photos_that_have_a_label() -> None:
+    targets = Targets(
+        {
+            "binary": np.array([[1.0], [0.0], [0.0], [0.0]]),
+            "linear": np.array([[0.25], [0.75], [9.0], [0.5]]),
+            "distribution": np.array([[0.5, 0.5], [0.7, 0.3], [0.0, 0.0], [0.6, 0.4]]),
+            "ordinal": np.ones((4, 2)),
+        },
+        {
+            "binary": np.ones(4),
+            "linear": np.array([1.0, 1.0, 0.0, 2.0]),
+            "distribution": np.array([1.0, 1.0, 0.0, 1.0]),
+            "ordinal": np.ones(4),
+        },
+    )
+    found = targets.average()
+    assert set(found) == {"binary", "linear", "distribution"}
+    np.testing.assert_allclose(found["binary"], np.log(1 / 3))
+    np.testing.assert_allclose(found["linear"], 0.5)
+    np.testing.assert_allclose(np.exp(found["distribution"]), [0.6, 0.4])

@@ -36,6 +36,11 @@ class PageFormat(StrEnum):
     json = "json"
 
 
+def listed(text: str) -> list[str]:
+    """Return the parts of `text` between commas."""
+    return [part.strip() for part in text.split(",") if part.strip()]
+
+
 def print_summary(summary: Any) -> None:
     """Print what a verb did as JSON, and leave it for the pipeline where that asked for it."""
     typer.echo(json.dumps(summary, indent=2, default=str))

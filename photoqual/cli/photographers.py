@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from photoqual.cli.app import PHOTOGRAPHERS, app
-from photoqual.cli.output import OutputFormat, leave_outcome
+from photoqual.cli.output import OutputFormat, leave_outcome, listed
 from photoqual.errors import ConfigError
 
 
@@ -66,8 +66,8 @@ def damage(
     made = stored.store(
         track(photos, "damaging", console=errors, transient=True) if errors.is_terminal else photos,
         out,
-        kinds=NAMES if kinds is None else _listed(kinds),
-        strengths=[_number(strength) for strength in _listed(strengths)],
+        kinds=NAMES if kinds is None else listed(kinds),
+        strengths=[_number(strength) for strength in listed(strengths)],
         per_photo=per_photo,
         seed=seed,
     )
@@ -120,10 +120,6 @@ def _address_of(profile: str, model: str | None) -> str:
     if model is not None:
         raise ConfigError("--profile and --model both name a model.", next_step="Give one of the two.")
     return f"models:/{profile_model(profile)}@{CHAMPION}"
-
-
-def _listed(text: str) -> list[str]:
-    return [part.strip() for part in text.split(",") if part.strip()]
 
 
 def _number(text: str) -> int:

@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from photoqual.cli.app import SELECTION, app
-from photoqual.cli.output import leave_outcome
+from photoqual.cli.output import leave_outcome, listed
 from photoqual.layout import Layout
 
 
@@ -39,9 +39,9 @@ def ladder(
     rows = run(
         layout,
         params,
-        kinds=_listed(kinds),
-        backbones=_listed(backbones),
-        poolings=_listed(poolings),
+        kinds=listed(kinds),
+        backbones=listed(backbones),
+        poolings=listed(poolings),
         seeds=seeds,
         frozen=frozen,
         out=out,
@@ -77,7 +77,7 @@ def tune(
         minutes=minutes,
         trials=trials,
         seeds=seeds,
-        kinds=_listed(kinds),
+        kinds=listed(kinds),
         search=search,
         apply=apply,
         out=out,
@@ -96,10 +96,6 @@ def tune(
             "result": {"best": told.best, "present": told.present, "changes": told.changes, "trials": told.counts},
         }
     )
-
-
-def _listed(text: str) -> list[str]:
-    return [part.strip() for part in text.split(",") if part.strip()]
 
 
 def _width() -> int | None:

@@ -1,7 +1,7 @@
 """The photographs that the starter's head is trained on: freely licensed ones from installed packages.
 
 Those of the demo (extra `demo`), and where Debian's gcompris-qt-data is installed, its photographs of animals, buildings
-and concerts. The README beside this file names the licences.
+and concerts. docs/how-to/starter.md names the licences.
 """
 
 import io
@@ -33,7 +33,7 @@ class Photo:
 
 
 def photos(gcompris: Path = GCOMPRIS) -> Iterator[Photo]:
-    """Yield the base photographs in a fixed order. Raise SourceError when the extra `demo` is not installed."""
+    """Yield the base photographs in a fixed order. Raise MissingData when the extra `demo` is not installed."""
     for base in sorted(bases(), key=lambda base: (base.package, base.path, base.member or "")):
         yield Photo(f"{base.package}/{base.member or base.path}", _opened(_content(base)))
     for collection in COLLECTIONS:

@@ -23,11 +23,13 @@ SCHEMA = pa.schema(
         ("title", pa.string()),
         ("uploaded_at", _INSTANT),
         ("taken_at", _INSTANT),
+        ("camera", pa.string()),
         ("original_width", pa.int64()),
         ("original_height", pa.int64()),
         ("phash", pa.string()),
         ("votes_count", pa.int64()),
         ("votes_mean", pa.float64()),
+        ("votes_spread", pa.float64()),  # standard deviation of single votes, on the scale of the votes
         ("votes_histogram", pa.list_(pa.int64())),
         ("rating_min", pa.float64()),
         ("rating_max", pa.float64()),
@@ -65,9 +67,13 @@ def read_catalog(path: Path) -> pd.DataFrame:
         ) from None
     except (pa.ArrowException, OSError) as error:
         raise DataError(f"{path} cannot be read: {error}.", next_step=_ANEW) from None
-    if table.schema.names != SCHEMA.names:
+    foreign = [name for name in table.schema.names if name not in SCHEMA.names]
+    if foreign or not set(KEY) <= set(table.schema.names):
         raise DataError(f"{path} has other columns than this version writes.", next_step=_ANEW)
-    return table.to_pandas(types_mapper=pd.ArrowDtype)
+    for place, column in enumerate(SCHEMA):
+        if column.name not in table.schema.names:  # written before there was such a column
+            table = table.add_column(place, column, pa.nulls(len(table), column.type))
+    return table.select(SCHEMA.names).to_pandas(types_mapper=pd.ArrowDtype)
 
 
 def write_catalog(path: Path, catalog: pd.DataFrame) -> None:

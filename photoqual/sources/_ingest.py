@@ -183,6 +183,7 @@ class Ingest:
             "uploaded_at": record.uploaded_at,
             "votes_count": record.votes_count,
             "votes_mean": record.votes_mean,
+            "votes_spread": record.votes_spread,
             "votes_histogram": list(record.votes_histogram) if record.votes_histogram else None,
             "rating_min": scale[0],
             "rating_max": scale[1],
@@ -190,6 +191,7 @@ class Ingest:
         }
         stated = {
             "taken_at": record.taken_at,
+            "camera": record.camera,
             "original_width": record.original_width,
             "original_height": record.original_height,
         }

@@ -17,6 +17,7 @@ class Record:
 
     `votes_mean` lies on `rating_scale` (lowest, highest). `label_hint` is `good`, `bad` or `bad:<defect>` where a
     person sorted the photo into a folder. Sizes are in pixels, of the original where the source states it.
+    `votes_spread` is the standard deviation of single votes, where the source states each.
     `etag` changes when the bytes at the same address do; null where the source has no such mark.
     """
 
@@ -28,10 +29,12 @@ class Record:
     title: str | None = None
     uploaded_at: datetime | None = None
     taken_at: datetime | None = None
+    camera: str | None = None
     original_width: int | None = None
     original_height: int | None = None
     votes_count: int | None = None
     votes_mean: float | None = None
+    votes_spread: float | None = None
     votes_histogram: tuple[int, ...] | None = None
     rating_scale: tuple[float, float] | None = None
     label_hint: str | None = None

@@ -9,7 +9,7 @@ import numpy as np
 
 from photoqual.labels.splits import HELD_OUT, TEST, labelled_photos, write_frozen, write_splits
 from photoqual.layout import Layout
-from photoqual.photos.fingerprints import split_units
+from photoqual.photos.duplicates import split_units
 
 
 def write_folds(layout: Layout, splits: Mapping[str, str], bits: int) -> dict[str, int]:

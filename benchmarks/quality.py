@@ -69,10 +69,11 @@ SETTINGS = {
             "backbone": _lite(trainable_blocks="all", dropout=0.2),
         },
         {
-            "epochs": 6,
+            "epochs": 5,
             "batch_size": 32,
             "oversample": False,
-            "patience": 6,
+            "patience": 5,
+            "keep": "loss",
             "augment": {"flip": True, "crop": 0.22},
             "optimizer": {
                 "name": "adamw",
@@ -111,7 +112,14 @@ SETTINGS = {
     "blur: EfficientNet-Lite0, levels, frozen": Setting(
         "blur",
         {"kind": "transfer", "image_width": 640, "backbone": _lite(dropout=0.2)},
-        {"epochs": 60, "batch_size": 16, "patience": 15, "refit": True, "optimizer": _ADAM},
+        {
+            "epochs": 50,
+            "batch_size": 32,
+            "patience": 50,
+            "keep": "loss",
+            "refit": True,
+            "optimizer": {"name": "adam", "learning_rate": 0.003},
+        },
         {AUC: 0.998},
     ),
     "beauty: EfficientNet-Lite2, last 2 levels, frozen": Setting(
@@ -120,9 +128,17 @@ SETTINGS = {
             "kind": "transfer",
             "head": "linear",
             "image_width": 320,
-            "backbone": _lite("efficientnet_lite2", levels=2, dropout=0.2),
+            "backbone": _lite("efficientnet_lite2", levels=2, dropout=0.5),
         },
-        {"epochs": 60, "batch_size": 16, "oversample": False, "patience": 15, "refit": True, "optimizer": _ADAM},
+        {
+            "epochs": 20,
+            "batch_size": 32,
+            "oversample": False,
+            "patience": 20,
+            "keep": "loss",
+            "refit": True,
+            "optimizer": {"name": "adam", "learning_rate": 0.002, "schedule": "cosine"},
+        },
         {SRCC: 0.75, AUC: 0.87},
     ),
 }

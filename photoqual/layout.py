@@ -27,6 +27,16 @@ class Layout:
         return self.root / "data/catalog.parquet"
 
     @property
+    def votes(self) -> Path:
+        """What each photo's votes were whenever they had changed."""
+        return self.root / "data/votes"
+
+    @property
+    def forgotten(self) -> Path:
+        """Which photos must not come back; kept by git."""
+        return self.root / "data/forgotten.jsonl"
+
+    @property
     def labels(self) -> Path:
         return self.root / "data/labels.parquet"
 
@@ -34,6 +44,11 @@ class Layout:
     def accepted(self) -> Path:
         """The label distribution that passed validation last: what the next one is compared with."""
         return self.root / "data/accepted.json"
+
+    @property
+    def acceptances(self) -> Path:
+        """Who accepted which change of the data, when and why; kept by git."""
+        return self.root / "data/acceptances.jsonl"
 
     @property
     def splits(self) -> Path:
@@ -54,6 +69,11 @@ class Layout:
     @property
     def evaluation(self) -> Path:
         return self.root / "reports/evaluation"
+
+    @property
+    def overview(self) -> Path:
+        """The page and pictures of `photoqual catalog --votes-over-time`."""
+        return self.root / "reports/catalog"
 
     @property
     def promotion(self) -> Path:

@@ -10,12 +10,23 @@ from typing import Annotated
 import typer
 
 from photoqual import __version__
-from photoqual.cli import photographers, registry, selection, stages
+from photoqual.cli import data, photographers, registry, selection, stages, validation
 from photoqual.cli.app import app
 from photoqual.cli.output import OUTCOME_FILE, leave_outcome
 from photoqual.errors import ConfigError, PhotoqualError
 
-__all__ = ["EXTRAS", "OUTCOME_FILE", "app", "main", "photographers", "registry", "selection", "stages"]
+__all__ = [
+    "EXTRAS",
+    "OUTCOME_FILE",
+    "app",
+    "data",
+    "main",
+    "photographers",
+    "registry",
+    "selection",
+    "stages",
+    "validation",
+]
 
 EXTRAS = {
     **dict.fromkeys(("extruct", "parsel", "scrapy", "twisted"), "harvest"),

@@ -4,6 +4,7 @@ import typer
 
 STAGES, REGISTRY, PHOTOGRAPHERS = "Stages of the pipeline (see dvc.yaml)", "Model registry", "Photographers"
 SELECTION = "Choice of a model"
+DATA = "The data"
 
 app = typer.Typer(
     no_args_is_help=True,

@@ -33,13 +33,17 @@ from photoqual.config.models import (
     TrainParams,
 )
 from photoqual.config.sources import (
+    BucketSource,
     DemoSource,
+    FiletreeSource,
     FoldersSource,
     GallerySource,
+    Mirror,
     Politeness,
     Selectors,
     Source,
     VotesSource,
+    XmpSource,
 )
 from photoqual.config.types import Folder, Positive, Share, Span, Strict
 from photoqual.errors import ConfigError
@@ -48,14 +52,17 @@ __all__ = [
     "AugmentParams",
     "BackboneName",
     "BackboneParams",
+    "BucketSource",
     "ChangesParams",
     "DemoSource",
     "EvaluateParams",
+    "FiletreeSource",
     "Folder",
     "FoldersSource",
     "GallerySource",
     "GuardrailParams",
     "LabelsParams",
+    "Mirror",
     "ModelParams",
     "OptimizerParams",
     "Params",
@@ -77,6 +84,7 @@ __all__ = [
     "ValidationParams",
     "VotesSource",
     "WatchParams",
+    "XmpSource",
     "load_params",
     "parse_params",
 ]

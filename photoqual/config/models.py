@@ -77,7 +77,8 @@ class TrainParams(Strict):
 
     `damage`: the share of good training photos that get a synthetic defect, drawn anew each epoch. `refit`: the heads of
     a frozen body are trained once more on training and validation photos together, for as many epochs as were best;
-    sure and calibration stay those that held on the validation photos. `precision`: `auto`
+    sure and calibration stay those that held on the validation photos. `keep`: the best epoch is that with the best
+    validation AUC, or with the lowest validation loss, which is steadier where few photos validate. `precision`: `auto`
     is float32 on a CPU and mixed on a GPU. `cache_megabytes`: decoded photos (or features of a frozen backbone) that
     are held in memory; the rest waits on disk.
     """
@@ -90,6 +91,7 @@ class TrainParams(Strict):
     augment: AugmentParams = AugmentParams()
     damage: Share = 0.0
     patience: Positive = 6
+    keep: Literal["auc", "loss"] = "auc"
     refit: bool = False
     seed: int = 7
     optimizer: OptimizerParams = OptimizerParams()

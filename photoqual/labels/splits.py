@@ -6,6 +6,8 @@ test set but came after it was made are `held_out`: they are neither trained on 
 """
 
 import hashlib
+import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +22,8 @@ from photoqual.errors import DataError, FrozenTestLeak, MissingData, TooFewPhoto
 from photoqual.labels.rules import read_labels
 from photoqual.layout import Layout
 from photoqual.photos import catalog as catalogs
-from photoqual.photos.fingerprints import split_units
+from photoqual.photos.duplicates import instants, split_units
+from photoqual.photos.forgotten import Forgotten, read_forgotten
 
 TRAIN, VALIDATION, TEST, HELD_OUT = "train", "validation", "test", "held_out"
 _DIGESTED = ["photo_id", "group", "good", "stars"]
@@ -39,6 +42,7 @@ FROZEN_SCHEMA = pa.schema(
         ("height", pa.int64()),
         ("shard", pa.string()),
         ("row", pa.int64()),
+        ("taken_at", pa.timestamp("us", tz="UTC")),
     ]
 )
 SPLITS_SCHEMA = pa.schema(
@@ -51,17 +55,20 @@ SPLITS_SCHEMA = pa.schema(
         ("weight", pa.float64()),
         ("shard", pa.string()),
         ("row", pa.int64()),
+        ("taken_at", pa.timestamp("us", tz="UTC")),
     ]
 )
+_UNITED_BY = ["photo_id", "group", "phash", "taken_at"]
 
 
 def frozen_digest(frozen: pd.DataFrame) -> str:
     """Return the SHA-256, in hex, over the content of a frozen test set, whatever the order of its rows."""
-    rows = frozen[_DIGESTED].sort_values("photo_id")
-    lines = (
-        "\t".join("" if pd.isna(value) else str(value) for value in row)
-        for row in rows.astype({"good": int}).itertuples(index=False)
+    rows = frozen[_DIGESTED].sort_values("photo_id").astype({"good": int})
+    texts = (
+        ["" if missing else str(value) for value, missing in zip(rows[name], rows[name].isna(), strict=True)]
+        for name in _DIGESTED
     )
+    lines = map("\t".join, zip(*texts, strict=True))
     return hashlib.sha256("\n".join(lines).encode()).hexdigest()
 
 
@@ -72,6 +79,8 @@ def read_frozen(path: Path) -> pd.DataFrame:
             f"{path} does not exist.", next_step="Run `photoqual split` (or `dvc repro split`), or `dvc pull` it."
         )
     table = files.read_table(path)
+    if "taken_at" not in table.schema.names:  # written before it held the time
+        table = table.append_column(FROZEN_SCHEMA.field("taken_at"), pa.nulls(len(table), pa.timestamp("us", tz="UTC")))
     missing = [name for name in FROZEN_SCHEMA.names if name not in table.schema.names]
     if missing:
         raise DataError(
@@ -88,20 +97,48 @@ def read_frozen(path: Path) -> pd.DataFrame:
     return frozen
 
 
-def write_frozen(path: Path, frozen: pd.DataFrame) -> str:
-    """Write a frozen test set with its digest; return the digest."""
+def write_frozen(path: Path, frozen: pd.DataFrame, reduced_from: Sequence[str] = ()) -> str:
+    """Write a frozen test set with its digest; return the digest. `reduced_from`: digests of the sets that it is what
+    is left of.
+    """
     digest = frozen_digest(frozen)
-    table = pa.Table.from_pandas(frozen.sort_values("photo_id"), schema=FROZEN_SCHEMA, preserve_index=False)
+    facts = {"digest": digest, **({"reduced_from": json.dumps(list(reduced_from))} if reduced_from else {})}
+    table = _table(frozen, FROZEN_SCHEMA)
     with files.atomic(path) as temporary:
-        pq.write_table(table.replace_schema_metadata({"digest": digest}), temporary, compression="zstd")
+        pq.write_table(table.replace_schema_metadata(facts), temporary, compression="zstd")
     return digest
+
+
+def reduced_from(path: Path) -> list[str]:
+    """Return the digests of the sets that a frozen test set is what is left of, oldest first; [] for a whole one."""
+    metadata = pq.read_schema(path).metadata or {}
+    return [str(digest) for digest in json.loads(metadata.get(b"reduced_from", b"[]"))]
+
+
+def forget_frozen(path: Path, forgotten: Forgotten) -> int:
+    """Take forgotten photos out of a frozen test set; return how many. What is left has another digest, and names those
+    it had: it is worn as much as they were.
+    """
+    frozen = read_frozen(path)
+    going = frozen["photo_id"].isin(forgotten.photos)
+    if going.any():
+        write_frozen(path, frozen[~going], [*reduced_from(path), frozen_digest(frozen)])
+    return int(going.sum())
 
 
 def write_splits(path: Path, splits: pd.DataFrame) -> None:
     """Write the splits, in the order of `photo_id`."""
-    table = pa.Table.from_pandas(splits.sort_values("photo_id"), schema=SPLITS_SCHEMA, preserve_index=False)
+    table = _table(splits, SPLITS_SCHEMA)
     with files.atomic(path) as temporary:
         pq.write_table(table.replace_schema_metadata(None), temporary, compression="zstd")
+
+
+def _table(photos: pd.DataFrame, schema: pa.Schema) -> pa.Table:
+    """Return `photos`, with or without the time they were taken at, in the order of `photo_id`."""
+    timed = photos if "taken_at" in photos else photos.assign(taken_at=None)
+    kinds = {field.name: pd.ArrowDtype(field.type) for field in schema if pa.types.is_timestamp(field.type)}
+    timed = timed.astype(kinds)
+    return pa.Table.from_pandas(timed.sort_values("photo_id"), schema=schema, preserve_index=False)
 
 
 def draw_test(photos: pd.DataFrame, units: np.ndarray, params: SplitParams) -> np.ndarray:
@@ -140,20 +177,22 @@ def assign(
 
 def _draw(photos: pd.DataFrame, units: np.ndarray, share: float, salt: str) -> list[int]:
     """Return units in the order of a salted hash of their smallest photo id, until they hold `share` of the photos."""
-    smallest = pd.Series(photos["photo_id"].to_numpy()).groupby(units).agg(["min", "size"])
-    smallest["order"] = [hashlib.sha256(f"{salt}:{photo}".encode()).hexdigest() for photo in smallest["min"]]
-    ordered = smallest.sort_values("order")
-    before = ordered["size"].cumsum() - ordered["size"]
-    return ordered.index[before + ordered["size"] / 2 <= share * len(photos)].tolist()
+    ids = photos["photo_id"].to_numpy(dtype=object)
+    order = np.argsort(ids.astype("S"), kind="stable")
+    drawn, first, sizes = np.unique(units[order], return_index=True, return_counts=True)
+    hashed = [hashlib.sha256(f"{salt}:{photo}".encode()).digest() for photo in ids[order[first]]]
+    order = np.argsort(np.array(hashed, dtype="S32"), kind="stable")
+    before = np.cumsum(sizes[order]) - sizes[order]
+    return drawn[order][before + sizes[order] / 2 <= share * len(photos)].tolist()
 
 
 def assert_no_leak(trained: pd.DataFrame, frozen: pd.DataFrame, bits: int) -> None:
     """Raise FrozenTestLeak if a row of `trained` is in `frozen`, shares a group with it, or is a near duplicate of it.
 
-    Both have the columns `photo_id`, `group` and `phash`. Asserted when splitting, and again before training.
+    Both have the columns `photo_id`, `group`, `phash` and, where it is known, `taken_at`. Asserted when splitting, and
+    again before training.
     """
-    columns = ["photo_id", "group", "phash"]
-    units = split_units(pd.concat([trained[columns], frozen[columns]], ignore_index=True), bits)
+    units = _units(bits, trained, frozen)
     leaked = np.isin(units[: len(trained)], units[len(trained) :])
     if leaked.any():
         first = trained.iloc[int(np.flatnonzero(leaked)[0])]
@@ -166,52 +205,59 @@ def assert_no_leak(trained: pd.DataFrame, frozen: pd.DataFrame, bits: int) -> No
 
 def labelled_photos(layout: Layout) -> pd.DataFrame:
     """Return the photos that have a label and a shard, in the order of `photo_id`, with all that a split keeps."""
-    catalog = catalogs.usable(catalogs.read_catalog(layout.catalog))
-    labels = read_labels(layout).dropna(subset=["good"])
-    columns = [
-        "photo_id",
-        "source_key",
-        "group",
-        "phash",
-        "source",
-        "category",
-        "uploaded_at",
-        "original_width",
-        "original_height",
-        "shard",
-        "row",
-    ]
-    photos = (
-        labels[["photo_id", "good", "stars", "weight"]]
-        .merge(catalog[columns], on="photo_id", how="inner")
-        .sort_values("photo_id", ignore_index=True)
-    )
+    columns = ["photo_id", "source_key", "group", "phash", "source", "category", "uploaded_at", "taken_at"]
+    columns += ["original_width", "original_height", "shard", "row"]
+    catalog = catalogs.usable(catalogs.read_catalog(layout.catalog, [*columns, "status"])).drop(columns="status")
+    labels = read_labels(layout, ["photo_id", "good", "stars", "weight"]).dropna(subset=["good"])
+    photos = labels.merge(catalog, on="photo_id", how="inner").sort_values("photo_id", ignore_index=True)
     return photos.rename(columns={"original_width": "width", "original_height": "height"})
+
+
+def other_places(layout: Layout, photos: pd.DataFrame) -> pd.DataFrame:
+    """Return the places (columns `photo_id` and `group`) where the catalog knows one of `photos` again, such as another
+    source: its groups there must not be split apart either.
+    """
+    places = catalogs.read_catalog(layout.catalog, ["photo_id", "group"]).dropna()
+    again = places["photo_id"].duplicated(keep=False)
+    return places[again & places["photo_id"].isin(photos["photo_id"])].reset_index(drop=True)
+
+
+def _units(bits: int, *parts: pd.DataFrame) -> np.ndarray:
+    """Return the unit of each row of `parts`, one part after another."""
+    rows = [part.reindex(columns=_UNITED_BY) for part in parts]
+    whole = {
+        name: np.concatenate([row[name].to_numpy(dtype=object, na_value=None) for row in rows])
+        for name in _UNITED_BY[:3]
+    }
+    taken = np.concatenate([instants(row["taken_at"]) for row in rows])
+    return split_units(pd.DataFrame({**whole, "taken_at": taken}), bits)
 
 
 def split(layout: Layout, params: Params) -> dict[str, Any]:
     """Run the split stage: labels + catalog → splits, and the frozen test set when there is none yet."""
-    photos = labelled_photos(layout)
+    photos, bits = labelled_photos(layout), params.split.near_duplicate_bits
+    again = other_places(layout, photos)
     made_now = not layout.frozen_test.is_file()
     if made_now:
-        units = split_units(photos, params.split.near_duplicate_bits)
+        units = _units(bits, photos, again)[: len(photos)]
         in_test = draw_test(photos, units, params.split)
         require_both_classes(photos[in_test], TEST, params.split.test)
         write_frozen(layout.frozen_test, photos.loc[in_test])
+    gone = forget_frozen(layout.frozen_test, read_forgotten(layout.forgotten))
     frozen = read_frozen(layout.frozen_test)
-    units = split_units(pd.concat([photos, frozen], ignore_index=True), params.split.near_duplicate_bits)
+    units = _units(bits, photos, frozen, again)[: len(photos) + len(frozen)]
     in_test = photos["photo_id"].isin(frozen["photo_id"]).to_numpy(dtype=bool)
     photos["split"] = assign(photos, units, in_test, frozen, params.split)
     for name in (TRAIN, VALIDATION):
         require_both_classes(photos[photos["split"] == name], name, getattr(params.split, name))
-    assert_no_leak(photos[photos["split"].isin([TRAIN, VALIDATION])], frozen, params.split.near_duplicate_bits)
+    assert_no_leak(photos[photos["split"].isin([TRAIN, VALIDATION])], frozen, bits)
     write_splits(layout.splits, photos)
     counts = photos["split"].value_counts()
     return {
         "photos": {name: int(counts.get(name, 0)) for name in (TRAIN, VALIDATION, TEST, HELD_OUT)},
         "frozen_photos": len(frozen),
         "frozen_digest": frozen_digest(frozen),
-        "frozen": "made now" if made_now else "kept",
+        "frozen": "made now" if made_now else f"kept without {gone} forgotten photo(s)" if gone else "kept",
     }
 
 

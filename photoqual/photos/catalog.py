@@ -1,9 +1,11 @@
 """The catalog: one row per (source, source_key), what we know of every photo. Rewritten whole, atomically."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import pandas as pd
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from photoqual import files
@@ -27,6 +29,11 @@ SCHEMA = pa.schema(
         ("original_width", pa.int64()),
         ("original_height", pa.int64()),
         ("phash", pa.string()),
+        ("brightness", pa.float64()),  # of the working copy, as the next four; rounded, so that they pack well
+        ("sharpness", pa.float64()),
+        ("red", pa.uint8()),  # mean
+        ("green", pa.uint8()),
+        ("blue", pa.uint8()),
         ("votes_count", pa.int64()),
         ("votes_mean", pa.float64()),
         ("votes_spread", pa.float64()),  # standard deviation of single votes, on the scale of the votes
@@ -39,6 +46,7 @@ SCHEMA = pa.schema(
         ("first_seen", _INSTANT),
         ("last_checked", _INSTANT),
         ("etag", pa.string()),
+        ("page_etag", pa.string()),  # ETag or Last-Modified of the photo's page, to ask for it only when it changed
         ("status", pa.string()),  # "ok", or the reason it was quarantined
     ]
 )
@@ -46,6 +54,13 @@ KEY = ["source", "source_key"]
 OK = "ok"
 REMOVED = "source_removed"
 """Status of photos whose source is no longer in params.yaml: kept, and `ok` again when it comes back."""
+GONE = "gone"
+"""Status of photos that their source, read to its end, no longer names: kept, and `ok` again when they return."""
+SET_ASIDE = (REMOVED, GONE)
+"""Status of photos that are neither usable nor broken."""
+PAGE = "page:"
+"""How the status of an address begins that gave no photo and is only kept in mind: `page:no_rating`, `page:walk`."""
+_ROW_GROUP = 1 << 16
 _ANEW = (
     "Run `dvc checkout` to get the last whole one back, or move it away and run `photoqual refresh`, which fetches "
     "every photo again."
@@ -57,31 +72,45 @@ def empty_catalog() -> pd.DataFrame:
     return SCHEMA.empty_table().to_pandas(types_mapper=pd.ArrowDtype)
 
 
-def read_catalog(path: Path) -> pd.DataFrame:
-    """Return the catalog as a frame of Arrow-backed columns, in the order (source, source_key)."""
+def read_catalog(path: Path, columns: Sequence[str] | None = None) -> pd.DataFrame:
+    """Return the catalog, or only some `columns` of it, as a frame of Arrow-backed columns, in the order (source,
+    source_key).
+    """
+    return read_rows(path, columns).to_pandas(types_mapper=pd.ArrowDtype)
+
+
+def read_rows(path: Path, columns: Sequence[str] | None = None) -> pa.Table:
+    """Return the catalog, or only some `columns` of it, as a table in the order (source, source_key)."""
     try:
-        table = pq.read_table(path)
+        names = pq.read_schema(path).names
+        table = pq.read_table(path, columns=None if columns is None else [name for name in columns if name in names])
     except FileNotFoundError:
         raise MissingData(
             f"{path} does not exist.", next_step="Run `photoqual refresh` (or `dvc repro`) first."
         ) from None
     except (pa.ArrowException, OSError) as error:
         raise DataError(f"{path} cannot be read: {error}.", next_step=_ANEW) from None
-    foreign = [name for name in table.schema.names if name not in SCHEMA.names]
-    if foreign or not set(KEY) <= set(table.schema.names):
+    if not set(KEY) <= set(names) <= set(SCHEMA.names):
         raise DataError(f"{path} has other columns than this version writes.", next_step=_ANEW)
-    for place, column in enumerate(SCHEMA):
-        if column.name not in table.schema.names:  # written before there was such a column
-            table = table.add_column(place, column, pa.nulls(len(table), column.type))
-    return table.select(SCHEMA.names).to_pandas(types_mapper=pd.ArrowDtype)
+    wanted = SCHEMA.names if columns is None else list(columns)
+    for name in wanted:
+        if name not in table.schema.names:  # written before there was such a column
+            table = table.append_column(SCHEMA.field(name), pa.nulls(len(table), SCHEMA.field(name).type))
+    return table.select(wanted)
 
 
 def write_catalog(path: Path, catalog: pd.DataFrame) -> None:
     """Write `catalog` to `path` whole or not at all, sorted by key. Equal catalogs give equal bytes."""
-    table = pa.Table.from_pandas(catalog, schema=SCHEMA, preserve_index=False).replace_schema_metadata(None)
-    table = table.sort_by([(column, "ascending") for column in KEY])
-    with files.atomic(path) as temporary:
-        pq.write_table(table, temporary, compression="zstd")
+    write_rows(path, pa.Table.from_pandas(catalog, schema=SCHEMA, preserve_index=False))
+
+
+def write_rows(path: Path, rows: pa.Table) -> None:
+    """Write `rows`, with the columns of SCHEMA, as `write_catalog` does; sorted piece by piece, to spare memory."""
+    rows = rows.select(SCHEMA.names).replace_schema_metadata(None)
+    order = pc.sort_indices(rows.select(KEY), sort_keys=[(column, "ascending") for column in KEY])
+    with files.atomic(path) as temporary, pq.ParquetWriter(temporary, SCHEMA, compression="zstd") as writer:
+        for start in range(0, len(order), _ROW_GROUP):
+            writer.write_table(rows.take(order[start : start + _ROW_GROUP]), row_group_size=_ROW_GROUP)
 
 
 def usable(catalog: pd.DataFrame) -> pd.DataFrame:

@@ -2,7 +2,7 @@
 
 JPEGs are decoded at a reduced size by the DCT scaling of libjpeg where the target allows it; a 12-megapixel photo
 then costs a quarter of a full decode. Only the first frame of an animation is used. Transparency shows white.
-Not covered: camera RAW and HEIC.
+HEIC and camera RAW are decoded where pillow-heif and rawpy are installed (extra `raw`), else refused by a reason.
 """
 
 import io
@@ -12,19 +12,36 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 
 import numpy as np
-from PIL import Image, ImageCms, ImageOps, UnidentifiedImageError
+from PIL import Image, ImageCms, UnidentifiedImageError
 
 from photoqual.config import PhotosParams
 from photoqual.errors import UnreadablePhoto
+from photoqual.photos import formats, raw
+from photoqual.photos.containers import find_metadata
+from photoqual.photos.exif import read_exif
 from photoqual.photos.fingerprints import perceptual_hash
+from photoqual.photos.look import Look, look
 
 FORMATS = ("JPEG", "PNG", "WEBP", "TIFF", "GIF", "AVIF", "BMP")
-SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".webp", ".tif", ".tiff", ".gif", ".avif", ".bmp"})
+SUFFIXES = (
+    frozenset({".jpg", ".jpeg", ".png", ".webp", ".tif", ".tiff", ".gif", ".avif", ".bmp"})
+    | formats.HEIC_SUFFIXES
+    | formats.RAW_SUFFIXES
+)
 MODEL_SIDE_STEP = 16
 """Sides of a model's input are multiples of this, so that photos of nearly one shape share a batch."""
 MIN_MODEL_SIDE = 32
 _EXIF_ORIENTATION, _EXIF_DETAILS, _EXIF_TAKEN, _EXIF_ZONE = 0x0112, 0x8769, 0x9003, 0x9011
-_ON_THEIR_SIDE = (5, 6, 7, 8)
+_TURNS = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
+"""What sets a photo of each EXIF orientation upright; from 5 on it lies on its side."""
 
 _SRGB = ImageCms.createProfile("sRGB")
 
@@ -59,7 +76,7 @@ _PILLOW_WARNINGS_IGNORED = _Silence()
 
 @dataclass(frozen=True)
 class WorkingCopy:
-    """The re-encoded photo that is kept: JPEG bytes, its size and that of the original in pixels, and its hash."""
+    """The re-encoded photo that is kept: JPEG bytes, its size and that of the original in pixels, its hash, its look."""
 
     jpeg: bytes
     width: int
@@ -67,6 +84,7 @@ class WorkingCopy:
     original_width: int
     original_height: int
     phash: str
+    look: Look
 
 
 def open_photo(
@@ -75,7 +93,8 @@ def open_photo(
     """Decode `data` to an upright sRGB image whose long side is at most `max_side` (default `limits.max_side`).
 
     Return it with the upright size of the original. Raise UnreadablePhoto with one of the reasons `empty`,
-    `too_many_bytes`, `not_an_image`, `too_many_pixels`, `truncated` or `broken`.
+    `too_many_bytes`, `not_an_image`, `too_many_pixels`, `truncated`, `broken`, `heic_decoder_missing` or
+    `raw_decoder_missing`.
     """
     max_side = max_side or limits.max_side
     if not data:
@@ -84,23 +103,20 @@ def open_photo(
         raise UnreadablePhoto(
             "too_many_bytes", f"{len(data) / 1e6:.1f} MB is over photos.max_megabytes = {limits.max_megabytes:g}."
         )
+    decoder = formats.decoder_for(data)
+    if decoder and (reason := formats.missing(decoder)):
+        raise UnreadablePhoto(reason, f"Decoding it needs an optional package: install {formats.EXTRA}.")
     with _PILLOW_WARNINGS_IGNORED:
         try:
-            with Image.open(io.BytesIO(data), formats=FORMATS) as opened:
-                width, height = opened.size
-                if width * height > limits.max_megapixels * 1e6:
-                    raise UnreadablePhoto(
-                        "too_many_pixels",
-                        f"{width}×{height} is over photos.max_megapixels = {limits.max_megapixels:g}.",
-                    )
-                # Pillow states the size of a TIFF as it is when upright, of every other format as it is stored
-                on_side = opened.getexif().get(_EXIF_ORIENTATION, 1) in _ON_THEIR_SIDE
-                turned = on_side and opened.format != "TIFF"
-                image = _decode(opened, max_side)
+            if decoder == formats.RAW:
+                return _open_raw(data, limits, max_side)
+            return _open(data, limits, max_side, heic=decoder == formats.HEIC)
         except UnreadablePhoto:
             raise
         except UnidentifiedImageError:
             raise UnreadablePhoto("not_an_image", "No decoder knows this file as an image.") from None
+        except MemoryError:
+            raise UnreadablePhoto("out_of_memory", "Decoding it takes more memory than there is.") from None
         except Image.DecompressionBombError as error:
             raise UnreadablePhoto("too_many_pixels", str(error)) from None
         except (OSError, EOFError) as error:
@@ -108,17 +124,71 @@ def open_photo(
             raise UnreadablePhoto(reason, f"The image data is {reason}: {error}.") from None
         except Exception as error:  # decoders of hostile files raise nearly anything: SyntaxError, struct.error, …
             raise UnreadablePhoto("broken", f"The image cannot be decoded: {type(error).__name__}: {error}.") from None
-    return image, ((height, width) if turned else (width, height))
 
 
-def _decode(opened: Image.Image, max_side: int) -> Image.Image:
+def _open(data: bytes, limits: PhotosParams, max_side: int, *, heic: bool) -> tuple[Image.Image, tuple[int, int]]:
+    with _heic_file(data) if heic else Image.open(io.BytesIO(data), formats=FORMATS) as opened:
+        width, height = opened.size
+        if width * height > limits.max_megapixels * 1e6:
+            raise UnreadablePhoto(
+                "too_many_pixels", f"{width}×{height} is over photos.max_megapixels = {limits.max_megapixels:g}."
+            )
+        orientation = _orientation(opened)
+        image = _decode(opened, orientation, max_side)
+        if heic:
+            width, height = opened.size  # known for sure when decoded
+    return image, ((height, width) if orientation >= 5 else (width, height))
+
+
+def _orientation(opened: Image.Image) -> int:
+    """Return how the pixels of `opened` have to be turned, 1 (not at all) to 8. Pillow sets TIFF upright by itself, and
+    metadata that cannot be read turns nothing.
+    """
+    if opened.format == "TIFF":
+        return 1
+    try:
+        orientation = opened.getexif().get(_EXIF_ORIENTATION)
+        return orientation if orientation in _TURNS else 1
+    except Exception:  # EXIF of hostile files raises nearly anything, and is never worth a photo
+        return 1
+
+
+def _heic_file(data: bytes) -> Image.Image:
+    from pillow_heif import HeifImageFile
+
+    return HeifImageFile(io.BytesIO(data))
+
+
+def _open_raw(data: bytes, limits: PhotosParams, max_side: int) -> tuple[Image.Image, tuple[int, int]]:
+    """Show a RAW file by its embedded preview where that is whole and large enough, else by its sensor data."""
+    opened = raw.open_raw(data, limits)
+    with opened.file:
+        image = _preview(opened, limits, max_side)
+        if image is None:
+            image = raw.develop(opened, max_side)
+            image.thumbnail((max_side, max_side), Image.Resampling.LANCZOS, reducing_gap=3.0)
+    return image, (opened.width, opened.height)
+
+
+def _preview(opened: raw.Raw, limits: PhotosParams, max_side: int) -> Image.Image | None:
+    if opened.preview is None:
+        return None
+    try:
+        image, size = _open(opened.preview, limits, max_side, heic=False)
+    except Exception:  # a preview that cannot be decoded is as good as none
+        return None
+    return image if raw.shows_all(size, opened, max_side) else None
+
+
+def _decode(opened: Image.Image, orientation: int, max_side: int) -> Image.Image:
     """Draft, load, make upright, shrink, convert to sRGB, in the order that keeps the work small."""
     profile = opened.info.get("icc_profile")
     if opened.format in ("JPEG", "MPO"):
         opened.draft(None, (max_side, max_side))
-    opened.seek(0)
+    if opened.format != "HEIF":  # which opens at its primary picture, wherever that stands
+        opened.seek(0)
     opened.load()
-    image = ImageOps.exif_transpose(opened)
+    image = opened.transpose(_TURNS[orientation]) if orientation in _TURNS else opened.copy()
     image = _to_eight_bits(image)
     image.thumbnail((max_side, max_side), Image.Resampling.LANCZOS, reducing_gap=3.0)
     return _to_srgb(image, profile)
@@ -158,13 +228,18 @@ def working_copy(data: bytes, params: PhotosParams) -> WorkingCopy:
     image.info = {}  # Pillow would write a comment of the original into the copy
     image.save(encoded, "JPEG", quality=params.jpeg_quality, subsampling="4:2:0", optimize=False, progressive=False)
     phash = perceptual_hash(image)
-    return WorkingCopy(encoded.getvalue(), image.width, image.height, original_width, original_height, phash)
+    size = (image.width, image.height, original_width, original_height)
+    return WorkingCopy(encoded.getvalue(), *size, phash, look(image))
 
 
 def taken_at(data: bytes) -> datetime | None:
     """Return when the photo `data` was taken, by its EXIF date and zone; a date without a zone is taken as UTC."""
+    if formats.decoder_for(data):
+        found = find_metadata(io.BytesIO(data)).exif
+        taken = read_exif(found).taken if found else None
+        return taken and (taken if taken.tzinfo else taken.replace(tzinfo=UTC)).astimezone(UTC)
     try:
-        with Image.open(io.BytesIO(data), formats=FORMATS) as image:
+        with _PILLOW_WARNINGS_IGNORED, Image.open(io.BytesIO(data), formats=FORMATS) as image:
             details = image.getexif().get_ifd(_EXIF_DETAILS)
         date, zone = details.get(_EXIF_TAKEN, ""), details.get(_EXIF_ZONE) or "+00:00"
         taken = datetime.strptime(f"{str(date).strip()}{str(zone).strip()}", "%Y:%m:%d %H:%M:%S%z")

@@ -60,10 +60,9 @@ def next_shard(photos: Path, source: str, now: datetime) -> str:
 
 def write_shard(path: Path, rows: list[dict[str, Any]]) -> None:
     """Write `rows` (dicts with the columns of SCHEMA) as the shard `path`, whole or not at all."""
-    with files.atomic(path) as temporary:
-        pq.write_table(
-            pa.Table.from_pylist(rows, schema=SCHEMA), temporary, compression="none", row_group_size=ROW_GROUP
-        )
+    with files.atomic(path) as temporary, pq.ParquetWriter(temporary, SCHEMA, compression="none") as writer:
+        for start in range(0, len(rows), ROW_GROUP):
+            writer.write_table(pa.Table.from_pylist(rows[start : start + ROW_GROUP], schema=SCHEMA))
 
 
 def orphans(photos: Path, catalog: pd.DataFrame) -> list[Path]:
@@ -95,7 +94,7 @@ def read_photos(photos: Path, rows: pd.DataFrame) -> Iterator[tuple[str, bytes]]
                         found = table["photo_id"][place - start].as_py()
                         if found != places[place]:
                             raise MissingData(
-                                f"Row {place} of {path} holds photo {found[:12]}, the catalog says {places[place][:12]}.",
+                                f"Row {place} of {path} holds photo {str(found)[:12]}, the catalog says {places[place][:12]}.",
                                 next_step="Run `dvc checkout` to bring both to one revision.",
                             )
                         yield found, table["image"][place - start].as_py()["bytes"]

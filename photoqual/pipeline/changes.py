@@ -15,13 +15,14 @@ from photoqual.config import Params
 from photoqual.errors import DataError, PipelineError
 from photoqual.labels.rules import read_labels
 from photoqual.layout import Layout
-from photoqual.pipeline import git, locks
+from photoqual.photos.forgotten import read_entries
+from photoqual.pipeline import dvc, git, locks
 from photoqual.pipeline.stages import covering, read_stages
 from photoqual.registry.due import Changes, due
 from photoqual.registry.store import CHAMPION, connected, sqlite_file, tracking_uri, version_of
 from photoqual.registry.watch_series import last_alarm
 
-LABELS = "data/labels.parquet"
+LABELS, FORGOTTEN = "data/labels.parquet", "data/forgotten.jsonl"
 CODE_OF = ("split", "train", "evaluate")
 """Stages whose code makes another model or another verdict; what the label rule does shows in the labels."""
 SECTIONS = ("model", "train", "labels", "split")
@@ -74,6 +75,9 @@ def gather(layout: Layout, params: Params, champion: Champion) -> Changes:
         **({} if before is None else label_changes(before, read_labels(layout))),
         code=changed_code(layout.root, revision),
         params=changed_params(git.read(layout.root, revision, "params.yaml") or "", params),
+        forgotten=max(
+            0, len(read_entries(layout.forgotten)) - (git.read(layout.root, revision, FORGOTTEN) or "").count("\n")
+        ),
     )
 
 
@@ -91,7 +95,7 @@ def label_changes(before: pd.DataFrame, after: pd.DataFrame) -> dict[str, Any]:
 def changed_code(root: Path, revision: str) -> list[str]:
     """Return the code that CODE_OF stages depend on and that differs from a revision, uncommitted changes included."""
     stages = read_stages(root / "dvc.yaml")
-    made = [out for stage in stages for out in stage.outs]
+    made = [FORGOTTEN, *(out for stage in stages for out in stage.outs)]
     wanted = sorted(
         {dep for stage in stages if stage.name in CODE_OF for dep in stage.deps if not covering([dep], made)}
     )
@@ -169,17 +173,7 @@ def _locked_labels(text: str | None) -> str | None:
 
 def _fetched(root: Path, revision: str, digest: str) -> Path:
     """Return the file of the cache that holds the labels of a revision, fetched from the remote if need be."""
-    from dvc.exceptions import DvcException
-    from dvc.repo import Repo
-    from dvc_data.hashfile.hash_info import HashInfo
-
-    try:
-        with Repo(str(root)) as repo:
-            cached = Path(repo.cache.local.oid_to_path(digest))
-            if not cached.is_file():
-                repo.cloud.pull([HashInfo("md5", digest)])
-    except (DvcException, OSError) as error:
-        raise PipelineError(f"The labels of revision {revision[:12]} cannot be fetched: {error}.") from None
-    if not cached.is_file():
+    cached = dvc.object_file(root, digest)
+    if cached is None:
         raise PipelineError(f"The labels of revision {revision[:12]} are in neither cache nor remote.")
     return cached

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from photoqual.errors import PipelineError, StageFailed
+from photoqual.pipeline.stages import covering
 from photoqual.settings import Settings
 
 log = logging.getLogger(__name__)
@@ -151,9 +152,57 @@ def fetch(clone: Path, paths: Iterable[str], *, environment: dict[str, str]) -> 
     return dict(answer["missing"])
 
 
+def record(project: Path, *, outs: Iterable[str], deps: Iterable[str]) -> None:
+    """Take `outs` as they are now into the cache and dvc.lock of a project, and `deps` of the stages that make them.
+
+    All else that dvc.lock says of these stages stays, so what was due to run again still is. Raise PipelineError.
+    """
+    (project / ".dvc/tmp").mkdir(exist_ok=True)
+    answer = _ask(
+        project,
+        {"outs": list(outs), "deps": list(deps), "answer": str(project.absolute() / ".dvc/tmp/photoqual-answer.json")},
+        {**os.environ, "DVC_NO_ANALYTICS": "1"},
+    )
+    _raise_for(answer, "record the new data in dvc.lock")
+
+
+def busy(project: Path, paths: Iterable[str]) -> str | None:
+    """Return which running DVC command reads or writes one of `paths`; None when there is none."""
+    try:
+        held = json.loads((project / ".dvc/tmp/rwlock").read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return None
+    wanted = [str((project / path).resolve()) for path in paths]
+    holders = [(path, info) for path, info in held.get("write", {}).items()]
+    holders += [(path, info) for path, infos in held.get("read", {}).items() for info in infos]
+    for path, info in holders:
+        if covering([path], wanted) and Path(f"/proc/{info['pid']}").exists():
+            return f"{info['cmd']} (process {info['pid']})"
+    return None
+
+
+def object_file(project: Path, digest: str) -> Path | None:
+    """Return the file of the cache that holds the content with this MD5, fetched from the remote if need be; None where
+    neither has it. Raise PipelineError when DVC cannot tell.
+    """
+    from dvc.exceptions import DvcException
+    from dvc.repo import Repo
+    from dvc_data.hashfile.hash_info import HashInfo
+
+    try:
+        with Repo(str(project)) as repo:
+            cached = Path(repo.cache.local.oid_to_path(digest))
+            if not cached.is_file():
+                repo.cloud.pull([HashInfo("md5", digest)])
+    except (DvcException, OSError) as error:
+        raise PipelineError(f"DVC cannot fetch {digest}: {_cause(error)}.") from None
+    return cached if cached.is_file() else None
+
+
 def _ask(clone: Path, job: dict[str, Any], environment: dict[str, str]) -> dict[str, Any]:
     """Do a job in a process of its own and return its answer."""
-    job = {**job, "clone": str(clone), "answer": str(clone / ".git/photoqual-answer.json")}
+    job = {"answer": str(clone / ".git/photoqual-answer.json"), **job, "clone": str(clone)}
+    Path(job["answer"]).unlink(missing_ok=True)
     here = str(Path(__file__).parents[2])
     program = f"import sys; sys.path.append({here!r}); from photoqual.pipeline.dvc import _main; _main()"
     process = subprocess.Popen(
@@ -250,6 +299,9 @@ def _work(job: dict[str, Any]) -> dict[str, Any]:
     logging.basicConfig(level=logging.WARNING, format="%(message)s", stream=sys.stdout)
     logging.getLogger("dvc").setLevel(logging.INFO)
     with Repo(job["clone"]) as repo:
+        if "outs" in job:
+            _record(repo, set(job["outs"]), set(job["deps"]))
+            return {}
         if "each" in job:
             told = {path: _pull(repo, [path]) for path in job["each"]}
             return {"missing": {path: answer["reason"] for path, answer in told.items() if answer}}
@@ -263,6 +315,22 @@ def _work(job: dict[str, Any]) -> dict[str, Any]:
         if done.returncode != 0:
             problem = {"problem": "command", "message": f"exit code {done.returncode}"}
     return {"worked": True, **problem}
+
+
+def _record(repo: Any, outs: set[str], deps: set[str]) -> None:
+    """Save `outs`, and those `deps` that belong to a stage with one of them; a stage that never ran is left alone."""
+    with repo.lock:
+        for stage in repo.index.stages:
+            made = [out for out in stage.outs if out.def_path in outs]
+            if not made or not any(out.hash_info for out in stage.outs):
+                continue
+            for out in made:
+                out.save()
+                out.commit()
+            for dep in stage.deps:
+                if dep.def_path in deps:
+                    dep.save()
+            stage.dump(update_pipeline=False)
 
 
 def _due(repo: Any, stage: str) -> bool:

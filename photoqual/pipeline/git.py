@@ -4,6 +4,7 @@ Nothing of the caller's leaks in: no prompt, no hook, no signature, a fixed auth
 same work on the same parent makes the same commit id, however often it is done.
 """
 
+import getpass
 import os
 import re
 import subprocess
@@ -176,3 +177,20 @@ def seconds(folder: Path, revision: str) -> int:
 def subject(folder: Path, revision: str) -> str:
     """Return the first line of a commit's message."""
     return git("show", "--no-patch", "--format=%s", revision, cwd=folder)
+
+
+def person() -> str:
+    """Return who works here: name and address as git knows them, else the name of the account."""
+    known = []
+    for key in ("user.name", "user.email"):
+        try:
+            known.append(git("config", key).strip())
+        except PipelineError:  # no such setting, or no git
+            known.append("")
+    name, address = known
+    if not name:
+        try:
+            name = getpass.getuser()
+        except (KeyError, OSError):  # a container without a user entry
+            name = "unknown"
+    return f"{name} <{address}>" if address else name

@@ -75,13 +75,13 @@ def of_model(info: Mapping[str, Any]) -> dict[str, Any]:
 def label_rule(params: Mapping[str, str]) -> str | None:
     """Return the label rule in words, from params by dotted name."""
     rule = params.get("labels.rule")
-    if rule in (None, "folders"):
+    if rule in (None, "folders", "defects"):
         return rule
+    bad = f"up to {_number(params.get('labels.bad_at_most'))}" if rule in ("extremes", "threshold") else "below"
     excluded = params.get("labels.exclude_categories", "[]").strip("[]").replace('"', "")
     return (
-        f"{rule}: good from {_number(params.get('labels.good_at_least'))} stars, bad up to "
-        f"{_number(params.get('labels.bad_at_most'))}, at least {params.get('labels.min_votes', '?')} vote(s)"
-        + (f", without {excluded}" if excluded else "")
+        f"{rule}: good from {_number(params.get('labels.good_at_least'))} stars, bad {bad}, "
+        f"at least {params.get('labels.min_votes', '?')} vote(s)" + (f", without {excluded}" if excluded else "")
     )
 
 

@@ -14,14 +14,13 @@ from photoqual.errors import UnreadablePhoto
 from photoqual.models.answer import answers
 from photoqual.models.info import ModelInfo
 from photoqual.models.scorer import Scorer, input_of
+from photoqual.photos import formats
 from photoqual.photos.decode import SUFFIXES, open_photo
 from photoqual.photos.measures import measure
 from photoqual.rating.reasons import all_reasons
 
 LIMITS = PhotosParams()
 """Limits on untrusted photos while rating; the shipped defaults."""
-UNSUPPORTED = frozenset({".arw", ".cr2", ".cr3", ".dng", ".heic", ".heif", ".nef", ".orf", ".pef", ".raf", ".rw2"})
-"""Endings of photos that we cannot decode: skipped and counted, where files of other kinds are passed over."""
 _BATCH = 32
 
 
@@ -68,14 +67,14 @@ def find_photos(paths: Iterable[Path]) -> Iterator[Path | Skipped]:
 
 
 def _is_photo(name: str) -> bool:
-    return Path(name).suffix.lower() in SUFFIXES | UNSUPPORTED
+    return Path(name).suffix.lower() in SUFFIXES
 
 
 def _looked_at(path: Path) -> Path | Skipped:
     """Return `path`, or why it cannot be rated as its name and kind already tell."""
     shown = os.fsencode(path).decode(errors="replace")
-    if path.suffix.lower() in UNSUPPORTED:
-        return Skipped(shown, "unsupported_format", "Camera RAW and HEIC are not decoded; export it as JPEG.")
+    if reason := formats.missing_decoder(path.suffix):
+        return Skipped(shown, reason, f"Decoding it needs an optional package: install {formats.EXTRA}.")
     if shown != str(path):
         return Skipped(shown, "name_is_not_utf8", "The name of the file is not UTF-8; rename it.")
     return path if path.is_file() else Skipped(shown, "not_a_file", "It is not a regular file.")

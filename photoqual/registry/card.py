@@ -32,10 +32,11 @@ def model_card(
         )
     figures = {name: f"{value:.3f}" if isinstance(value, float) else str(value) for name, value in metrics.items()}
     labels = params.labels
+    bad = f"up to {labels.bad_at_most:g}" if labels.rule in ("extremes", "threshold") else "below"
     rule = (
         labels.rule
-        if labels.rule == "folders"
-        else f"{labels.rule}: good from {labels.good_at_least:g} stars, bad up to {labels.bad_at_most:g}, at least {labels.min_votes} vote(s)"
+        if labels.rule in ("folders", "defects")
+        else f"{labels.rule}: good from {labels.good_at_least:g} stars, bad {bad}, at least {labels.min_votes} vote(s)"
     )
     sure = (
         f"A rating is sure from {info.sure_margin:.2f} off the threshold."

@@ -12,7 +12,7 @@ class Changes:
 
     `champion`: its version, None without one. `new_labels`, `changed_labels`, `removed_labels`: photos that have a
     label now and had none, another, or that lost it. `code`: dependencies of split, train and evaluate that differ.
-    `params`: dotted keys that differ. `alarm`: what the last watch said, if it raised an alarm. `unknown`: why the rest
+    `params`: dotted keys that differ. `forgotten`: entries that were added to data/forgotten.jsonl. `alarm`: what the last watch said, if it raised an alarm. `unknown`: why the rest
     cannot be told, for instance because the champion's revision is gone.
     """
 
@@ -22,6 +22,7 @@ class Changes:
     removed_labels: int = 0
     code: Sequence[str] = ()
     params: Sequence[str] = ()
+    forgotten: int = 0
     age_days: float = 0.0
     alarm: str | None = None
     unknown: str | None = None
@@ -58,6 +59,7 @@ def _reasons(changes: Changes, policy: RetrainParams) -> list[str]:
         f"Params differ from those of {whose}: {', '.join(changes.params)}."
         if changes.params and policy.on_params_change
         else "",
+        f"Photos were forgotten since {whose}: {changes.forgotten}." if changes.forgotten else "",
         f"{whose.capitalize()} is {changes.age_days:.0f} days old, more than {policy.max_age_days:g}."
         if changes.age_days > policy.max_age_days
         else "",

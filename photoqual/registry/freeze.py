@@ -25,7 +25,7 @@ from photoqual.labels.splits import (
 )
 from photoqual.layout import Layout
 from photoqual.models.scorer import Scorer
-from photoqual.photos.fingerprints import split_units
+from photoqual.photos.duplicates import split_units
 from photoqual.registry import journal
 from photoqual.registry.evidence import trained_on
 from photoqual.registry.fetch import fetch_version

@@ -1,6 +1,6 @@
 """How often a frozen test set was looked at: every pair that was judged on it counts once, dry runs too."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -24,13 +24,19 @@ class Claim:
 
 
 def pairs(written: Iterable[Entry], digest: str) -> list[Pair]:
-    """Return the pairs (champion, challenger) that were judged on the frozen set `digest`, in order of the first look."""
+    """Return the pairs (champion, challenger) that were judged on the frozen set `digest`, in order of the first look.
+
+    A set that is what forgotten photos left of another was looked at as often as that one.
+    """
+    judged = [entry for entry in written if entry.event == journal.JUDGED]
+    sets = {digest}
+    for entry in judged:
+        if entry.facts.get("frozen_test_digest") == digest:
+            sets.update(entry.facts.get("reduced_from", ()))
     looked = (
         (entry.champion, entry.version)
-        for entry in written
-        if entry.event == journal.JUDGED
-        and entry.facts.get("frozen_test_digest") == digest
-        and entry.facts.get("counted")
+        for entry in judged
+        if entry.facts.get("frozen_test_digest") in sets and entry.facts.get("counted")
     )
     return list(dict.fromkeys(looked))
 
@@ -43,8 +49,10 @@ def claim(
     *,
     counted: bool,
     dry_run: bool,
+    reduced_from: Sequence[str] = (),
 ) -> Claim:
-    """Write that the pair is being judged on the frozen set; return what it was given.
+    """Write that the pair is being judged on the frozen set, which is what is left of those in `reduced_from`; return
+    what it was given.
 
     Two runs that judge two pairs at once get two numbers. A pair that cannot be judged is not `counted`: nothing is
     learnt from it.
@@ -55,7 +63,12 @@ def claim(
         journal.JUDGED,
         version=challenger,
         champion=against,
-        facts={"frozen_test_digest": digest, "counted": counted, "dry_run": dry_run},
+        facts={
+            "frozen_test_digest": digest,
+            "counted": counted,
+            "dry_run": dry_run,
+            **({"reduced_from": list(reduced_from)} if reduced_from else {}),
+        },
     )
     written = [entry for entry in journal.entries(client) if entry.number <= number]
     known = pairs(written, digest)

@@ -15,7 +15,7 @@ from photoqual import files
 from photoqual.config import Params
 from photoqual.errors import ChampionMoved
 from photoqual.evaluation.wear import left
-from photoqual.labels.splits import frozen_digest, read_frozen
+from photoqual.labels.splits import frozen_digest, read_frozen, reduced_from
 from photoqual.layout import Layout
 from photoqual.photos.shards import read_photos
 from photoqual.registry import journal
@@ -105,7 +105,15 @@ class _Run:
         ours, theirs = gather(self.layout, frozen, self.params.promote.guardrails, champion, challenger)
         flaw = flaw_of(ours, theirs)
         digest = frozen_digest(frozen)
-        claimed = claim(self.client, challenger, champion, digest, counted=flaw is None, dry_run=self.dry_run)
+        claimed = claim(
+            self.client,
+            challenger,
+            champion,
+            digest,
+            counted=flaw is None,
+            dry_run=self.dry_run,
+            reduced_from=reduced_from(self.layout.frozen_test),
+        )
         judged = _Judged(challenger, frozen, ours, theirs, decide(ours, theirs, self.params.promote, look=claimed.look))
         verdict = self._verdict(judged, claimed.entry, claimed.looks)
         self._keep(verdict, judged)
@@ -123,6 +131,7 @@ class _Run:
     def _verdict(self, judged: _Judged, entry: int, looks: int) -> dict[str, Any]:
         decision = judged.decision
         numbers = decision.numbers
+        before = reduced_from(self.layout.frozen_test)
         verdict = {
             "decision": _DECISIONS[decision.outcome],
             "reason": decision.reason,
@@ -131,6 +140,7 @@ class _Run:
             "version": str(judged.challenger.version),
             "against": judged.ours.version if judged.ours else None,
             "frozen_test_digest": judged.theirs.frozen_test_digest,
+            **({"reduced_from": before} if before else {}),
             "at": datetime.now(UTC).isoformat(timespec="seconds"),
             "dry_run": self.dry_run,
             "entry": entry,

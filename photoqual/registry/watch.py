@@ -28,7 +28,8 @@ from photoqual.layout import Layout
 from photoqual.models.info import TRAINED_ON
 from photoqual.models.scorer import Scorer, input_of
 from photoqual.photos import catalog as catalogs
-from photoqual.photos.fingerprints import split_units
+from photoqual.photos.duplicates import split_units
+from photoqual.photos.forgotten import read_forgotten
 from photoqual.photos.measures import NAMES, measure
 from photoqual.photos.shards import read_photos
 from photoqual.registry import lineage, watch_page, watch_series
@@ -93,7 +94,7 @@ def choose(layout: Layout, params: Params, trained: pd.Series) -> Chosen:
     """Choose the photos of a watch, given the ids that the champion was `trained` on."""
     catalog = catalogs.usable(catalogs.read_catalog(layout.catalog))
     labels = read_labels(layout)[["photo_id", "good"]].dropna(subset=["good"])
-    frozen = read_frozen(layout.frozen_test)
+    frozen = _frozen(layout)
     is_trained = catalog["photo_id"].isin(trained).to_numpy(dtype=bool)
     is_frozen = catalog["photo_id"].isin(frozen["photo_id"]).to_numpy(dtype=bool)
     is_labelled = catalog["photo_id"].isin(labels["photo_id"]).to_numpy(dtype=bool)
@@ -131,12 +132,18 @@ def choose(layout: Layout, params: Params, trained: pd.Series) -> Chosen:
     return Chosen(newest, frozen.assign(unit=of_frozen)[~leaked].reset_index(drop=True), sample, counts)
 
 
+def _frozen(layout: Layout) -> pd.DataFrame:
+    """Return the frozen test set without photos that were forgotten, which the next split takes out of it."""
+    frozen = read_frozen(layout.frozen_test)
+    return frozen[~frozen["photo_id"].isin(read_forgotten(layout.forgotten).photos)].reset_index(drop=True)
+
+
 def _look(
     layout: Layout, params: Params, champion: "ModelVersion", scorer: Scorer, chosen: Chosen
 ) -> tuple[dict[str, Any], "watch_page.Seen | None"]:
     """Score and measure the chosen photos; return the summary and what the pictures are drawn from."""
     now = datetime.now(UTC).isoformat(timespec="seconds")
-    digest = frozen_digest(read_frozen(layout.frozen_test))
+    digest = frozen_digest(_frozen(layout))
     summary: dict[str, Any] = {
         "version": str(champion.version),
         "at": now,

@@ -1,14 +1,15 @@
-"""What the sources on disk share: finding images without leaving their folder, and reading tables of a person's making."""
+"""What the sources on disk share: finding images without leaving their folder, and reading those that are new."""
 
-import csv
-import io
 import os
 from collections.abc import Iterator, Mapping
 from pathlib import Path, PurePosixPath
 
 from photoqual.errors import SourceError
+from photoqual.photos import formats
 from photoqual.photos.decode import SUFFIXES
-from photoqual.sources.records import Fetched, Known, Record, Skipped
+from photoqual.sources.records import FORGOTTEN, Fetched, Known, Record, Skipped
+
+UNREADABLE_FOLDER = "unreadable_folder"
 
 
 def located(path: str, root: Path) -> Path:
@@ -32,8 +33,11 @@ def folder(path: str, root: Path, option: str) -> Path:
 
 
 def images(top: Path) -> Iterator[Path | Skipped]:
-    """Yield the image files under `top` in a stable order; what is passed over comes as Skipped."""
-    for here, folders, names in os.walk(top, followlinks=False):
+    """Yield the image files under `top` in a stable order; what is passed over comes as Skipped. A folder that cannot be
+    read comes as `unreadable_folder`: nobody knows then what is gone.
+    """
+    unread: list[OSError] = []
+    for here, folders, names in os.walk(top, followlinks=False, onerror=unread.append):
         for name in [name for name in folders if (Path(here) / name).is_symlink()]:
             yield Skipped("linked_folder", str(Path(here) / name))
         folders[:] = sorted(name for name in folders if not name.startswith("."))
@@ -49,6 +53,7 @@ def images(top: Path) -> Iterator[Path | Skipped]:
                 yield Skipped(problem, str(path))
             else:
                 yield path
+    yield from (Skipped(UNREADABLE_FOLDER, str(error.filename)) for error in unread)
 
 
 def _is_utf8(name: str) -> bool:
@@ -78,16 +83,22 @@ def mark(path: Path) -> str:
 
 
 def fetch(path: Path, record: Record, known: Mapping[str, Known], max_megabytes: float) -> Fetched | Skipped:
-    """Return `record` with the bytes of `path`, where the catalog does not hold this state of the file yet."""
+    """Return `record` with the bytes of `path`, where the catalog does not hold this state of the file yet. A file whose
+    decoder is not installed is passed over, so that it comes once it is.
+    """
     held = known.get(record.source_key)
+    if held is not None and held.forgotten:
+        return FORGOTTEN
     if held is not None and held.etag == record.etag:
         return Fetched(record)
+    if missing := formats.missing_decoder(path.suffix):
+        return Skipped(missing, f"{path} (to decode it, install {formats.EXTRA})", record.source_key)
     try:
         if path.stat().st_size > max_megabytes * 1e6:
             return Fetched(record, refused="too_many_bytes")
         return Fetched(record, path.read_bytes())
     except OSError:
-        return Skipped("unreadable_file", str(path))
+        return Skipped("unreadable_file", str(path), record.source_key)
 
 
 def limited(events: Iterator[Fetched | Skipped], limit: int | None) -> Iterator[Fetched | Skipped]:
@@ -106,49 +117,23 @@ def key(path: Path, top: Path) -> str:
     return PurePosixPath(path.relative_to(top)).as_posix()
 
 
-def table(path: str, root: Path, columns: dict[str, str | None]) -> Iterator[dict[str, str]]:
-    """Yield the rows of a CSV file (comma, semicolon or tab; UTF-8 with or without a mark), once its header is right.
+class Telling:
+    """Whether a harvest named all there is, for sources that are read to their end: see `records.Tells`."""
 
-    `columns` maps an option of the source to the column that it names; None: not used. Raise SourceError that names
-    what is missing and what there is.
-    """
-    file = located(path, root)
-    try:
-        text = file.read_text(encoding="utf-8-sig")
-    except FileNotFoundError:
-        raise SourceError(
-            f"{file} does not exist.", next_step="Correct the path of the table in params.yaml.", path=str(file)
-        ) from None
-    except (OSError, UnicodeDecodeError) as error:
-        raise SourceError(
-            f"{file} cannot be read as UTF-8 text: {error}.", next_step="Save it as CSV in UTF-8.", path=str(file)
-        ) from None
-    header = next(iter(text.splitlines()), "")
-    rows = csv.DictReader(io.StringIO(text, newline=""), delimiter=max(",;\t", key=header.count), strict=True)
-    try:
-        yield from _checked(rows, file, columns)
-    except csv.Error as error:
-        raise SourceError(
-            f"{file} is not valid CSV after line {rows.line_num}: {error}.",
-            next_step="Mend the line that follows; a quote that is never closed reaches to the end of the file.",
-            path=str(file),
-        ) from None
+    _told_all = False
 
+    def told_all(self) -> bool:
+        return self._told_all
 
-def _checked(rows: "csv.DictReader[str]", file: Path, columns: dict[str, str | None]) -> Iterator[dict[str, str]]:
-    """Yield `rows` with trimmed values once the header is right."""
-    present = [name.strip() for name in rows.fieldnames or []]
-    rows.fieldnames = present
-    missing = {option: column for option, column in columns.items() if column is not None and column not in present}
-    if missing:
-        raise SourceError(
-            f"{file} has no column {', '.join(repr(column) for column in missing.values())}; it has {', '.join(present) or 'none'}.",
-            next_step=f"Set {', '.join(f'`{option}`' for option in missing)} of the source in params.yaml to the right column.",
-            path=str(file),
-        )
-    for row in rows:
-        yield {
-            name: (value or "").strip()
-            for name, value in row.items()
-            if isinstance(name, str) and not isinstance(value, list)
-        }
+    def tell(self, events: Iterator[Fetched | Skipped], limit: int | None) -> Iterator[Fetched | Skipped]:
+        """Yield `events` up to the first new photo beyond `limit`, and note whether they came to their end."""
+        self._told_all, readable = False, True
+
+        def noted() -> Iterator[Fetched | Skipped]:
+            nonlocal readable
+            for event in events:
+                readable &= not (isinstance(event, Skipped) and event.reason == UNREADABLE_FOLDER)
+                yield event
+            self._told_all = readable
+
+        yield from limited(noted(), limit)

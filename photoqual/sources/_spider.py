@@ -1,141 +1,36 @@
-"""The crawler: listing pages → photo pages → images. Runs in a process of its own, since its reactor starts only once.
-
-`python -m photoqual.sources._spider` reads its job as one line of JSON from standard input and writes frames (see
-`_wire.py`) to standard output. It ends as soon as standard input closes, so it cannot outlive its parent.
-"""
+"""The crawler: listing pages → photo pages → images. What it finds goes to the parent process as frames."""
 
 import asyncio
-import json
 import logging
-import os
-import sys
-import threading
-import urllib.request
+import time
 from collections.abc import AsyncIterator, Iterable, Iterator
 from dataclasses import replace
-from datetime import UTC, datetime
-from email.utils import parsedate_to_datetime
-from typing import Any, BinaryIO, ClassVar, NoReturn
-from urllib.parse import urlsplit
+from typing import Any, BinaryIO
 
 import scrapy
-from pydantic import TypeAdapter
-from scrapy import exceptions
-from scrapy.crawler import CrawlerProcess
-from scrapy.downloadermiddlewares.retry import RetryMiddleware
+from scrapy import exceptions, signals
 from scrapy.http import Request, Response, TextResponse
-from scrapy.resolver import CachingThreadedResolver
 from scrapy.spidermiddlewares.httperror import HttpError
-from twisted.internet.defer import Deferred
 from twisted.python.failure import Failure
 
 from photoqual.config import GallerySource
+from photoqual.photos.forgotten import REASON, key_digest
 from photoqual.sources import _addresses, _markup, _wire
+from photoqual.sources._gallery_walks import KnownPages, Page, Walk
+from photoqual.sources._guards import is_passing, reason_of
+from photoqual.sources._pages import LONGEST_ADDRESS, key_of, record_of
+from photoqual.sources._revisits import conditions, validator
 from photoqual.sources.records import Record
 
 logger = logging.getLogger(__name__)
 PAGE_MEGABYTES = 10
 """Largest HTML page that is read."""
-MAX_WAIT_SECONDS = 300
-"""Longest wait that a server may ask for with Retry-After before the address is given up for this refresh."""
 MAX_FAILURES_IN_A_ROW = 25
 """Addresses that may fail one after the other, with nothing good between, before the site is left in peace."""
-_FAILURES = {
-    "DownloadTimeoutError": "timeout",
-    "DownloadConnectionRefusedError": "connection_refused",
-    "CannotResolveHostError": "unknown_host",
-    "DownloadFailedError": "connection_lost",
-    "ResponseDataLossError": "connection_lost",
-    "DownloadCancelledError": "too_many_bytes",
-}
-
-
-class Refused(exceptions.IgnoreRequest):
-    """An address that the source's configuration does not allow; `reason` is a short stable key."""
-
-    def __init__(self, reason: str) -> None:
-        self.reason = reason
-        super().__init__(reason)
-
-
-class AddressGuard:
-    """Refuse every request, redirected ones too, that leaves the hosts of the configuration."""
-
-    def __init__(self, crawler: Any) -> None:
-        self.crawler = crawler
-
-    @classmethod
-    def from_crawler(cls, crawler: Any) -> "AddressGuard":
-        return cls(crawler)
-
-    def process_request(self, request: Request) -> None:
-        spider = self.crawler.spider
-        reason = _addresses.refusal(
-            request.url, spider.allowed, allow_private=spider.config.politeness.allow_private_addresses
-        )
-        if reason:
-            raise Refused(reason)
-
-
-class PublicResolver(CachingThreadedResolver):
-    """Resolve names, and refuse those that lead to a private address: what is checked is what is connected to.
-
-    Twisted makes of a refusal that there is no such host, so the names are kept.
-    """
-
-    refused: ClassVar[set[str]] = set()
-
-    def getHostByName(  # noqa: N802 - Twisted's name
-        self, name: str, timeout: Any = ()
-    ) -> Deferred[str]:
-        return super().getHostByName(name, timeout).addCallback(self._check, name)
-
-    def _check(self, address: str, name: str) -> str:
-        if name not in _proxy_hosts() and not _addresses.is_public(address):
-            self.refused.add(name)
-            raise Refused("private_address")
-        return address
-
-
-class PatientRetry(RetryMiddleware):
-    """Try again after a growing pause, or after the one that the server asks for with Retry-After."""
-
-    async def process_response(self, request: Request, response: Response) -> Request | Response:
-        if response.status not in self.retry_http_codes:
-            return response
-        asked = _retry_after(response)
-        if asked > MAX_WAIT_SECONDS:
-            return response
-        again = self._retry(request, f"status {response.status}")
-        if again is None:
-            return response
-        await self._pause(again, asked)
-        return again
-
-    async def process_exception(self, request: Request, exception: Exception) -> Request | None:
-        if not isinstance(exception, self.exceptions_to_retry) or (again := self._retry(request, exception)) is None:
-            return None
-        await self._pause(again, 0.0)
-        return again
-
-    async def _pause(self, again: Request, asked: float) -> None:
-        base = max(self.crawler.settings.getfloat("DOWNLOAD_DELAY"), 0.5)
-        await asyncio.sleep(max(asked, min(base * 2 ** (again.meta["retry_times"] - 1), 60.0)))
-
-
-def _retry_after(response: Response) -> float:
-    """Return the seconds that the server asks to wait: a number or a date; 0 without either."""
-    value = (response.headers.get("Retry-After") or b"").decode("latin-1").strip()
-    if value.isdigit():
-        return float(value)
-    try:
-        return max(0.0, (parsedate_to_datetime(value) - datetime.now(UTC)).total_seconds())
-    except (TypeError, ValueError):
-        return 0.0
-
-
-def _proxy_hosts() -> set[str]:
-    return {urlsplit(address).hostname or "" for address in urllib.request.getproxies().values()}
+PATIENCE_DAYS = 7
+"""How long what fails for a passing reason is tried at every refresh, before it is looked at like anything else."""
+_GONE = ("http_404", "http_410")
+_REVISITS_AT_ONCE = 50
 
 
 class GallerySpider(scrapy.Spider):
@@ -143,232 +38,281 @@ class GallerySpider(scrapy.Spider):
 
     name = "gallery"
 
-    def __init__(self, job: dict[str, Any], out: BinaryIO) -> None:
+    def __init__(self, job: dict[str, Any], config: GallerySource, known: KnownPages, out: BinaryIO) -> None:
         super().__init__()
-        self.config: GallerySource = TypeAdapter(GallerySource).validate_json(json.dumps(job["config"]))
-        self.known: dict[str, str | None] = job["known"]
+        self.config, self.known, self.out = config, known, out
+        self.source: str = job["source"]
+        self.forgotten = frozenset(job["forgotten"])
+        self.walks = [Walk(start, job["covered"].get(start)) for start in dict.fromkeys(config.start)]
         self.left: int | None = job["limit"]
-        self.out = out
-        self.allowed = frozenset(_addresses.authority(url) for url in self.config.start) | frozenset(
-            self.config.image_hosts
-        )
-        self.one_site = len({_addresses.authority(url) for url in self.config.start}) == 1
-        self.failures_in_a_row = 0
+        self.allowed = frozenset(_addresses.authority(url) for url in config.start) | frozenset(config.image_hosts)
+        self.one_site = len({_addresses.authority(url) for url in config.start}) == 1
+        self.patience = int((time.time() - PATIENCE_DAYS * 86_400) * 1e6)
+        self.visited: dict[int, int] = {}
+        self.open_visits = self.listings = self.failures_in_a_row = 0
         self.closing: asyncio.Future[None] | None = None
+        self.finished = self.cut = False
 
     async def start(self) -> AsyncIterator[Request]:
-        for url in self.config.start:
-            yield self._request(url, self.listing, "start", seen=set())
+        """Walk the listings, then look at the known photos that are due and were not met on the way."""
+        for walk in self.walks:
+            walk.is_new_page(walk.start)
+            yield self._listing_request(walk.start, walk, "start")
+        for turn, (key, url) in enumerate(self.known.still_due(), 1):
+            for request in self._visit(key, url, priority=-10):
+                yield request
+            if turn % _REVISITS_AT_ONCE == 0:
+                await self.crawler.signals.wait_for(signals.scheduler_empty)
+
+    def closed(self, reason: str) -> None:
+        self.finished = reason == "finished"
 
     def listing(self, response: Response) -> Iterator[Request]:
-        """Follow the photo links of a listing page, then its next page; stop where a page links no photo, or none that
-        the pages before it did not link: some sites show their last page for ever.
+        """Follow the photo links of a listing page, then its next page; stop where a page links no photo, none that
+        the pages before it did not link (some sites show their last page for ever), or only photos on covered ground.
         """
         self.failures_in_a_row = 0
+        walk: Walk = response.meta["walk"]
         if not isinstance(response, TextResponse):
-            self._skip("not_a_page", response.url)
+            self._skip("not_a_page", response.url, listing=True)
             return
-        seen: set[str] = response.meta["seen"]
-        links = self._links(response, response.css(self.config.photo_links).getall())
-        fresh = [link for link in links if link not in seen]
-        seen.update(fresh)
+        links = self._photo_links(response)
+        self.listings += bool(links)
+        fresh = {key: link for key, link in links.items() if walk.is_new_photo(key)}
         if not links:
-            self._skip("no_photo_links", response.url)
-        for link in fresh:
-            yield self._request(link, self.photo_page, "page", priority=10)
-        if fresh and self.left != 0:
+            self._skip("no_photo_links", response.url, listing=True)
+            walk.failed = True
+        covered = walk.covered is not None
+        for key, link in fresh.items():
+            if self._is_forgotten(key):
+                self._skip(REASON, "")
+                continue
+            covered &= walk.is_covered(self.known.first_seen(key))
+            yield from self._visit(key, link, priority=10)
+        walk.stopped |= covered and bool(fresh)
+        self.cut |= self.left == 0
+        if fresh and not covered and self.left != 0:
             for link in self._links(response, response.css(self.config.next_links).getall()):
-                yield self._request(link, self.listing, "listing", seen=seen)
+                if walk.is_new_page(link):
+                    yield self._listing_request(link, walk, "listing")
+        walk.pending -= 1
 
-    def _links(self, response: Response, links: Iterable[str]) -> list[str]:
-        """Return the absolute addresses of `links`, each once; count those that lead nowhere, such as `mailto:`."""
-        found: dict[str, None] = {}
-        for link in links:
-            try:
-                url = response.urljoin(link)
-            except ValueError:
-                url = ""
-            if _addresses.is_http(url):
-                found[url] = None
-            else:
-                self._skip("not_http", f"{link} on {response.url}")
-        return list(found)
-
-    def photo_page(self, response: Response) -> Iterator[Request]:
-        """Read a photo's page; ask for its image when the catalog does not hold it yet."""
+    def photo_page(self, response: Response) -> list[Request]:
+        """Read a photo's page; ask for its image when the catalog does not hold it, or to see whether it has changed."""
         self.failures_in_a_row = 0
-        if self.left == 0:
-            return
-        try:
-            if not isinstance(response, TextResponse):
-                raise _markup.PageProblem("not_a_page")
-            record = record_of(response, self.config, self.key_of(response.url))
-        except _markup.PageProblem as problem:
-            self._skip(str(problem), response.url)
-            return
-        except Exception:  # parsers of hostile pages raise nearly anything
-            logger.exception("%s cannot be read", response.url)
-            self._skip("broken_page", response.url)
-            return
-        if not _addresses.is_http(record.image_url or ""):
-            self._skip("image_not_http", response.url)
-            return
-        if record.source_key in self.known and self.known[record.source_key] == record.image_url:
-            self._send({"kind": "known", "record": _wire.pack_record(record)})
-            return
-        if self.left is not None:
-            self.left -= 1
-        yield self._request(record.image_url or "", self.image, "image", priority=20, record=record)
+        self.cut |= self.left == 0
+        requests = list(self._read(response)) if self.left != 0 else []
+        self.open_visits -= not requests
+        return requests
 
-    def image(self, response: Response) -> None:
-        """Send a photo with its bytes."""
+    def image(self, response: Response) -> list[Request]:
+        """Send a photo with its bytes, or say that it is as it was."""
         self.failures_in_a_row = 0
-        etag = (response.headers.get("ETag") or b"").decode("latin-1") or None
-        record = replace(response.meta["record"], etag=etag)
-        self._send({"kind": "photo", "record": _wire.pack_record(record)}, response.body)
+        key, known, record = (response.meta[name] for name in ("key", "known", "record"))
+        mark = validator(response.headers)
+        if known is not None and (response.status == 304 or mark == known.etag):
+            self._send_known(key, record)
+        elif record is None:
+            return [self._page_request(key, known.url, None, priority=20)]
+        else:
+            self._send({"kind": "photo", "record": _wire.pack_record(replace(record, etag=mark))}, response.body)
+        self.open_visits -= 1
+        return []
 
     def failed(self, failure: Failure) -> None:
         """Count what could not be fetched; an image that is too large is quarantined rather than tried for ever."""
         request: Request = failure.request
-        reason, what = _reason(failure.value), request.meta["what"]
-        if reason == "unknown_host" and urlsplit(request.url).hostname in PublicResolver.refused:
-            reason = "private_address"
-        if what == "image" and reason == "too_many_bytes":
-            self._send({"kind": "refused", "reason": reason, "record": _wire.pack_record(request.meta["record"])})
-            return
-        if what == "image" and self.left is not None:
-            self.left += 1
-        self._skip(f"image_{reason}" if what == "image" else reason, request.url, start=what == "start")
-        if isinstance(failure.value, exceptions.IgnoreRequest) and not isinstance(failure.value, HttpError):
+        what, reason = request.meta["what"], reason_of(failure.value, request)
+        chosen = isinstance(failure.value, exceptions.IgnoreRequest) and not isinstance(failure.value, HttpError)
+        if what == "image":
+            self._image_failed(reason, request)
+        elif what == "page":
+            self._page_failed(reason, request)
+        else:
+            self._skip(reason, request.url, listing=True)
+            request.meta["walk"].pending -= what == "listing" and chosen
+        self.open_visits -= what in ("image", "page")
+        if chosen:
             return  # our own choice, which says nothing about how the site is
+        if reason in _GONE and what == "page" and request.meta["known"] is not None:
+            return  # photos that are taken away do not make a site ill
         self.failures_in_a_row += 1
         if self.failures_in_a_row == MAX_FAILURES_IN_A_ROW and self.crawler.engine:
             self._skip("gave_up", f"{request.url} and what would have come after it")
             self.closing = asyncio.ensure_future(self.crawler.engine.close_spider_async(reason="gave_up"))
 
-    def key_of(self, url: str) -> str:
-        """Return what names a photo page from one refresh to the next: its path and query, and its host if needed."""
-        parts = urlsplit(url)
-        path = f"{parts.path}?{parts.query}" if parts.query else parts.path
-        return path if self.one_site else _addresses.authority(url) + path
+    def refusal(self, url: str) -> str | None:
+        """Return why the configuration does not allow to fetch `url`, or None."""
+        private = self.config.politeness.allow_private_addresses
+        return _addresses.refusal(url, self.allowed, allow_private=private)
 
-    def _request(self, url: str, callback: Any, what: str, priority: int = 0, **meta: Any) -> Request:
-        size = {} if what == "image" else {"download_maxsize": PAGE_MEGABYTES * 1_000_000}
-        return Request(
-            url,
-            callback,
-            errback=self.failed,
-            priority=priority,
-            dont_filter=what in ("start", "image"),
-            meta={"what": what, **size, **meta},
-        )
+    def key_of(self, url: str) -> str | None:
+        """Return what names a photo page from one refresh to the next, None for the address of none."""
+        return key_of(url, self.config.key_pattern, one_site=self.one_site)
 
-    def _skip(self, reason: str, where: str, *, start: bool = False) -> None:
-        self._send({"kind": "skip", "reason": reason, "where": where, "start": start})
+    def report(self) -> dict[str, Any]:
+        """Return which walks are complete, those that went to the end too, and how many listing pages showed photos."""
+        whole = self.finished and not self.open_visits and not self.closing and not self.cut
+        walked = [walk for walk in self.walks if whole and walk.is_complete()]
+        return {
+            "walked": [walk.start for walk in walked],
+            "ended": [walk.start for walk in walked if not walk.stopped],
+            "listings": self.listings,
+        }
+
+    def _photo_links(self, response: TextResponse) -> dict[str, str]:
+        """Return the addresses of the photo pages that a listing page links, by key; count the refused ones."""
+        found: dict[str, str] = {}
+        for link in self._links(response, response.css(self.config.photo_links).getall()):
+            key = self.key_of(link)
+            reason = None if key is None else self.refusal(link)
+            if reason:
+                self._skip(reason, link)
+            elif key and found.setdefault(key, link) != link:
+                self._skip("same_key", link)
+        return found
+
+    def _links(self, response: TextResponse, links: Iterable[str]) -> list[str]:
+        """Return the absolute addresses of `links`, each once; count those that lead nowhere, such as `mailto:`."""
+        found: dict[str, None] = {}
+        for link in links:
+            try:
+                url = response.urljoin(link).partition("#")[0]
+            except ValueError:
+                url = ""
+            if len(url) > LONGEST_ADDRESS:
+                self._skip("address_too_long", f"{url[:100]}… on {response.url}")
+            elif _addresses.is_http(url):
+                found[url] = None
+            elif not self.config.key_pattern:
+                self._skip("not_http", f"{link[:LONGEST_ADDRESS]} on {response.url}")
+        return list(found)
+
+    def _visit(self, key: str, url: str, priority: int) -> Iterator[Request]:
+        """Ask for a photo's page, unless that was done or it is not due."""
+        if not self._is_first_visit(key, url) or not self.known.is_due(key):
+            return
+        known = self.known.take(key)
+        self.open_visits += 1
+        yield self._page_request(key, url, known, priority=priority)
+
+    def _is_first_visit(self, key: str, url: str) -> bool:
+        """Tell whether the photo `key` was not met before in this crawl; count another one that has its key."""
+        mark = hash(key)
+        if mark not in self.visited:
+            self.visited[mark] = hash(url)
+            return True
+        if self.visited[mark] != hash(url) and self.config.key_pattern:
+            self._skip("same_key", url)
+        return False
+
+    def _is_forgotten(self, key: str) -> bool:
+        return bool(self.forgotten) and key_digest(self.source, key) in self.forgotten
+
+    def _read(self, response: Response) -> Iterator[Request]:
+        key, known = response.meta["key"], response.meta["known"]
+        if response.status == 304:
+            yield from self._look_at_image(key, known, None)
+            return
+        final = self.key_of(response.url) or key
+        if final != key:
+            self._note(key, response.meta["url"], "moved")
+            if hash(final) in self.visited or self._is_forgotten(final) or not self.known.is_due(final):
+                return
+            self.visited[hash(final)] = hash(response.url)
+            key, known = final, self.known.take(final)
+        try:
+            record = record_of(response, self.config, key)
+        except _markup.PageProblem as problem:
+            self._problem(key, response.url, known, str(problem))
+            return
+        except Exception:  # parsers of hostile pages raise nearly anything
+            logger.exception("%s cannot be read", response.url)
+            self._problem(key, response.url, known, "broken_page")
+            return
+        if known is not None and known.holds_photo and known.image_url == record.image_url:
+            yield from self._look_at_image(key, known, record)
+            return
+        if self.left is not None:
+            self.left -= 1
+        yield self._image_request(key, record.image_url or "", record=record)
+
+    def _look_at_image(self, key: str, known: Page, record: Record | None) -> Iterator[Request]:
+        """Ask whether the image of a known photo has changed, where the server marks its states."""
+        headers = conditions(known.etag) if self.config.revisit.images else {}
+        if headers and known.image_url and known.url:
+            yield self._image_request(key, known.image_url, record=record, known=known, headers=headers)
+        else:
+            self._send_known(key, record)
+
+    def _image_failed(self, reason: str, request: Request) -> None:
+        key, known, record = (request.meta[name] for name in ("key", "known", "record"))
+        if reason == "too_many_bytes" and known is None:
+            self._send({"kind": "refused", "reason": reason, "record": _wire.pack_record(record)})
+            return
+        self._skip(f"image_{reason}", request.url)
+        if known is not None:
+            self._send_known(key, record)
+            return
+        if self.left is not None:
+            self.left += 1
+        self._note(key, record.page_url, f"image_{reason}", passing=is_passing(reason))
+
+    def _page_failed(self, reason: str, request: Request) -> None:
+        key, known = request.meta["key"], request.meta["known"]
+        passing = is_passing(reason)
+        if known is not None and known.holds_photo and reason in _GONE:
+            self._skip("gone", request.url)
+            self._note(key, None, None)
+            return
+        self._problem(key, request.url, known, reason, passing=passing)
+
+    def _problem(self, key: str, url: str, known: Page | None, reason: str, *, passing: bool = False) -> None:
+        """Count a page that gave no record, and have it kept in mind."""
+        self._skip(reason, url)
+        if known is None or not known.holds_photo or not passing:
+            old = known is not None and known.first_seen < self.patience
+            self._note(key, url, reason, passing=passing and not old)
+
+    def _page_request(self, key: str, url: str, known: Page | None, priority: int) -> Request:
+        mark = known.page_etag if known is not None and self.config.revisit.conditional else None
+        meta = {"download_maxsize": PAGE_MEGABYTES * 1_000_000, "key": key, "known": known, "url": url}
+        return self._request(url, self.photo_page, "page", priority, conditions(mark), meta)
+
+    def _image_request(
+        self,
+        key: str,
+        url: str,
+        *,
+        record: Record | None,
+        known: Page | None = None,
+        headers: dict[str, str] | None = None,
+    ) -> Request:
+        meta = {"key": key, "record": record, "known": known}
+        return self._request(url, self.image, "image", 20, headers or {}, meta)
+
+    def _listing_request(self, url: str, walk: Walk, what: str) -> Request:
+        walk.pending += 1
+        meta = {"download_maxsize": PAGE_MEGABYTES * 1_000_000, "walk": walk}
+        return self._request(url, self.listing, what, 0, {}, meta)
+
+    def _request(
+        self, url: str, callback: Any, what: str, priority: int, headers: dict[str, str], meta: dict[str, Any]
+    ) -> Request:
+        meta = {"what": what, **meta, **({"handle_httpstatus_list": [304]} if headers else {})}
+        return Request(url, callback, errback=self.failed, priority=priority, headers=headers, meta=meta)
+
+    def _send_known(self, key: str, record: Record | None) -> None:
+        if record is None:
+            self._send({"kind": "note", "key": key, "present": True})
+        else:
+            self._send({"kind": "known", "record": _wire.pack_record(record)})
+
+    def _note(self, key: str, url: str | None, reason: str | None, *, passing: bool = False) -> None:
+        self._send({"kind": "note", "key": key, "url": url, "reason": reason, "passing": passing})
+
+    def _skip(self, reason: str, where: str, *, listing: bool = False) -> None:
+        self._send({"kind": "skip", "reason": reason, "where": where, "listing": listing})
 
     def _send(self, head: dict[str, Any], body: bytes = b"") -> None:
         _wire.write_frame(self.out, head, body)
-
-
-def record_of(response: TextResponse, config: GallerySource, key: str) -> Record:
-    """Return the record of a photo's page. Raise PageProblem when it has no rating, no image or an impossible vote."""
-    selectors = config.selectors
-    page = response.selector
-    facts = (
-        _markup.facts_from_selectors(page, selectors, response.url)
-        if selectors
-        else _markup.facts_from_schema(response.text, response.url)
-    )
-    low, high = scale = facts.scale or config.rating_scale
-    if not low <= facts.votes_mean <= high or low >= high:
-        raise _markup.PageProblem("vote_outside_scale")
-    day = f"{facts.uploaded:%Y-%m-%d}" if facts.uploaded else None
-    groups = {"photo": key, "category": facts.category, "day": day}
-    group = groups[config.group] if config.group in groups else _markup.select(page, config.group)
-    return Record(
-        source_key=key,
-        page_url=response.url,
-        image_url=facts.image,
-        group=group,
-        category=facts.category,
-        title=facts.title,
-        uploaded_at=facts.uploaded,
-        taken_at=facts.taken,
-        original_width=facts.width,
-        original_height=facts.height,
-        votes_count=facts.votes_count,
-        votes_mean=facts.votes_mean,
-        rating_scale=scale,
-    )
-
-
-def _reason(error: BaseException) -> str:
-    """Return the short stable key of why something could not be fetched."""
-    if isinstance(error, HttpError):
-        return f"http_{error.response.status}"
-    if isinstance(error, Refused):
-        return error.reason
-    if isinstance(error, exceptions.IgnoreRequest):
-        said = str(error)
-        if "robots.txt" in said:
-            return "robots_txt"
-        return "too_many_bytes" if "DOWNLOAD_MAXSIZE" in said else "too_many_redirects"
-    return _FAILURES.get(type(error).__name__, type(error).__name__)
-
-
-def settings_of(config: GallerySource, max_megabytes: float) -> dict[str, Any]:
-    """Return Scrapy's settings for `config`: every politeness and safety choice of a crawl in one place."""
-    polite = config.politeness
-    return {
-        "USER_AGENT": polite.user_agent,
-        "ROBOTSTXT_OBEY": polite.obey_robots,
-        "DOWNLOAD_DELAY": polite.delay_seconds,
-        "DOWNLOAD_DELAY_JITTER": 0.0,
-        "CONCURRENT_REQUESTS": polite.concurrency,
-        "CONCURRENT_REQUESTS_PER_DOMAIN": polite.concurrency,
-        "DOWNLOAD_TIMEOUT": polite.timeout_seconds,
-        "DNS_TIMEOUT": polite.timeout_seconds,
-        "RETRY_TIMES": polite.retries,
-        "RETRY_HTTP_CODES": [408, 429, 500, 502, 503, 504],
-        "RETRY_GIVE_UP_LOG_LEVEL": "INFO",
-        "REDIRECT_MAX_TIMES": 5,
-        "METAREFRESH_ENABLED": False,
-        "COOKIES_ENABLED": False,
-        "TELNETCONSOLE_ENABLED": False,
-        "HTTPPROXY_ENABLED": not polite.allow_private_addresses,
-        "DOWNLOAD_MAXSIZE": int(max_megabytes * 1e6),
-        "DOWNLOAD_WARNSIZE": 0,
-        "DOWNLOAD_VERIFY_CERTIFICATES": True,
-        "DOWNLOAD_HANDLERS": {"data": None, "file": None, "ftp": None, "s3": None},
-        "DOWNLOADER_MIDDLEWARES": {
-            "scrapy.downloadermiddlewares.offsite.OffsiteMiddleware": None,
-            "scrapy.downloadermiddlewares.retry.RetryMiddleware": None,
-            AddressGuard: 10,
-            PatientRetry: 550,
-        },
-        "TWISTED_DNS_RESOLVER": CachingThreadedResolver if polite.allow_private_addresses else PublicResolver,
-        "LOG_LEVEL": "WARNING",
-    }
-
-
-def _end_with_parent() -> NoReturn:
-    sys.stdin.buffer.read()
-    os._exit(1)
-
-
-def main() -> None:
-    """Run one crawl: the job from standard input, its frames to standard output."""
-    job = json.loads(sys.stdin.buffer.readline())
-    threading.Thread(target=_end_with_parent, daemon=True).start()
-    with os.fdopen(os.dup(1), "wb") as out:
-        os.dup2(2, 1)
-        config = TypeAdapter(GallerySource).validate_json(json.dumps(job["config"]))
-        process = CrawlerProcess(settings_of(config, job["max_megabytes"]))
-        process.crawl(GallerySpider, job=job, out=out)
-        process.start()
-        _wire.write_frame(out, {"kind": "done"})
-    os._exit(0)
-
-
-if __name__ == "__main__":
-    main()

@@ -2,22 +2,28 @@
 
 import json
 import struct
-from dataclasses import asdict, fields
+from dataclasses import fields
 from datetime import datetime
 from typing import IO, Any
 
 from photoqual.sources.records import Record
 
 _LENGTHS = struct.Struct(">II")
+_NAMES = [item.name for item in fields(Record)]
 _DATES = ("uploaded_at", "taken_at")
 _TUPLES = ("votes_histogram", "rating_scale")
 
 
 def write_frame(stream: IO[bytes], head: dict[str, Any], body: bytes = b"") -> None:
     """Write one frame and flush it."""
-    encoded = json.dumps(head).encode()
-    stream.write(_LENGTHS.pack(len(encoded), len(body)) + encoded + body)
+    stream.write(start(head, len(body)) + body)
     stream.flush()
+
+
+def start(head: dict[str, Any], length: int) -> bytes:
+    """Return a frame up to its body of `length` bytes."""
+    encoded = json.dumps(head).encode()
+    return _LENGTHS.pack(len(encoded), length) + encoded
 
 
 def read_frame(stream: IO[bytes]) -> tuple[dict[str, Any], bytes] | None:
@@ -31,15 +37,15 @@ def read_frame(stream: IO[bytes]) -> tuple[dict[str, Any], bytes] | None:
 
 
 def pack_record(record: Record) -> dict[str, Any]:
-    """Return `record` as JSON-able values."""
-    return {name: value.isoformat() if isinstance(value, datetime) else value for name, value in asdict(record).items()}
+    """Return what `record` states as JSON-able values."""
+    stated = ((name, getattr(record, name)) for name in _NAMES)
+    return {
+        name: value.isoformat() if isinstance(value, datetime) else value for name, value in stated if value is not None
+    }
 
 
 def unpack_record(values: dict[str, Any]) -> Record:
     """Undo `pack_record`."""
-    values = {field.name: values[field.name] for field in fields(Record)}
-    for name in _DATES:
-        values[name] = datetime.fromisoformat(values[name]) if values[name] else None
-    for name in _TUPLES:
-        values[name] = tuple(values[name]) if values[name] is not None else None
-    return Record(**values)
+    dates = {name: datetime.fromisoformat(values[name]) for name in _DATES if name in values}
+    tuples = {name: tuple(values[name]) for name in _TUPLES if name in values}
+    return Record(**{**values, **dates, **tuples})

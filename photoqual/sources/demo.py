@@ -15,10 +15,11 @@ from contextlib import ExitStack
 from dataclasses import replace
 
 from photoqual.config import DemoSource, GallerySource, PhotosParams, Politeness
+from photoqual.config.sources import Revisit
 from photoqual.sources import _demo_photos
 from photoqual.sources._demo_site import DemoSite
 from photoqual.sources.gallery import Gallery
-from photoqual.sources.records import Fetched, Known, Skipped
+from photoqual.sources.records import Event, Fetched, Known, Noted
 
 __all__ = ["Demo", "DemoSite", "unseen"]
 
@@ -34,7 +35,7 @@ class Demo:
     def __init__(self, config: DemoSource, photos: PhotosParams) -> None:
         self.config, self.photos = config, photos
 
-    def harvest(self, known: Mapping[str, Known], *, limit: int | None = None) -> Iterator[Fetched | Skipped]:
+    def harvest(self, known: Mapping[str, Known], *, limit: int | None = None) -> Iterator[Event]:
         """Scrape the site. Raise SourceError when it is down or the extra `demo` is not installed."""
         with ExitStack() as stack:
             url = (
@@ -42,19 +43,31 @@ class Demo:
                 if self.config.url
                 else stack.enter_context(DemoSite(self.config.edition)).url
             )
-            here = {key: replace(photo, image_url=_moved(photo.image_url, STABLE, url)) for key, photo in known.items()}
+            here = {key: _moved_known(photo, url) for key, photo in known.items()}
             for event in Gallery(gallery_at(url), self.photos).harvest(here, limit=limit):
-                yield _moved_event(event, url) if isinstance(event, Fetched) else event
+                yield _moved_event(event, url)
 
 
 def gallery_at(url: str) -> GallerySource:
-    """Return the configuration that scrapes the demo site at `url`: what a person would write for a site like it."""
-    polite = Politeness(delay_seconds=0.0, concurrency=8, allow_private_addresses=True)
-    return GallerySource(start=[f"{url}/photos"], group=".album", politeness=polite)
+    """Return the configuration that scrapes the demo site at `url`: what a person would write for a site like it, but
+    with every photo looked at every time.
+    """
+    polite = Politeness(delay_seconds=0.0, concurrency=8, adaptive=False, allow_private_addresses=True)
+    return GallerySource(start=[f"{url}/photos"], group=".album", revisit=Revisit(at_most_days=0.0), politeness=polite)
 
 
-def _moved_event(event: Fetched, url: str) -> Fetched:
+def _moved_known(photo: Known, url: str) -> Known:
+    """Return what is known of a photo with its addresses on the site that runs at `url`."""
+    page, image = (_moved(address, STABLE, url) for address in (photo.page_url, photo.image_url))
+    return replace(photo, page_url=page, image_url=image)
+
+
+def _moved_event(event: Event, url: str) -> Event:
     """Return what was fetched from `url` under the site's stable address."""
+    if isinstance(event, Noted):
+        return replace(event, page_url=_moved(event.page_url, url, STABLE))
+    if not isinstance(event, Fetched):
+        return event
     page, image = (_moved(address, url, STABLE) for address in (event.record.page_url, event.record.image_url))
     return replace(event, record=replace(event.record, page_url=page, image_url=image))
 

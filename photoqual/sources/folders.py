@@ -5,20 +5,20 @@ Rating scale: none; the label rule `folders` reads `label_hint`: `good`, `bad`, 
 Output: a record per image file, the bytes of those that are new or have changed.
 
 A photo belongs to the nearest folder above it that `good` or `bad` names; without `bad`, every other folder is a
-class of its own. Links that leave the folder are not followed.
+class of its own. All photos in the folders `also_good` are good. Links that leave their folder are not followed.
 """
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
 from photoqual.config import FoldersSource, PhotosParams
 from photoqual.errors import ConfigError
-from photoqual.sources import _files
+from photoqual.sources import _files, _tables
 from photoqual.sources.records import Fetched, Known, Record, Skipped
 
 
-class Folders:
+class Folders(_files.Telling):
     """Photos in good and bad folders, or in one folder per class."""
 
     def __init__(self, config: FoldersSource, photos: PhotosParams, root: Path) -> None:
@@ -27,33 +27,80 @@ class Folders:
 
     def harvest(self, known: Mapping[str, Known], *, limit: int | None = None) -> Iterator[Fetched | Skipped]:
         """Walk the folder. Raise SourceError when it is missing."""
-        yield from _files.limited(self._all(known), limit)
+        yield from self.tell(self._all(known), limit)
 
     def _all(self, known: Mapping[str, Known]) -> Iterator[Fetched | Skipped]:
-        top = _files.folder(self.config.path, self.root, "path")
+        tops = self._tops()
         groups = self._groups()
         pattern = _compiled(self.config.group_pattern)
-        for path in _files.images(top):
-            if isinstance(path, Skipped):
-                yield path
-                continue
-            key = _files.key(path, top)
-            hint = label_hint(Path(key).parent.parts, self.config.good, self.config.bad)
-            if hint is None:
-                yield Skipped("folder_without_label", str(path))
-                continue
-            group = groups.get(key) or groups.get(path.name) or _group(pattern, key)
-            record = Record(source_key=key, group=group, title=path.stem, label_hint=hint, etag=_files.mark(path))
-            yield _files.fetch(path, record, known, self.max_megabytes)
+        for top, name in tops.items():
+            within = [other for other in tops if other != top and other.is_relative_to(top)]
+            for shot in _shots(path for path in _files.images(top) if not _lies_in(path, within)):
+                if isinstance(shot, Skipped):
+                    yield shot
+                    continue
+                keys = [_files.key(path, top) for path in shot]
+                found = (groups.get(key) or groups.get(Path(key).name) or _group(pattern, key) for key in keys)
+                group = next(filter(None, found), None)
+                if group is None and len(shot) > 1:
+                    group = name + keys[0].removesuffix(shot[0].suffix)
+                for path, key in zip(shot, keys, strict=True):
+                    yield self._photo(path, key, name, group, known)
+
+    def _photo(
+        self, path: Path, key: str, name: str, group: str | None, known: Mapping[str, Known]
+    ) -> Fetched | Skipped:
+        config = self.config
+        hint = "good" if name else label_hint(Path(key).parent.parts, config.good, config.bad)
+        if hint is None:
+            return Skipped("folder_without_label", str(path))
+        try:
+            mark = _files.mark(path)
+        except OSError:
+            return Skipped("unreadable_file", str(path), name + key)
+        record = Record(source_key=name + key, group=group, title=path.stem, label_hint=hint, etag=mark)
+        return _files.fetch(path, record, known, self.max_megabytes)
+
+    def _tops(self) -> dict[Path, str]:
+        """Return the folders to walk, each with what its photos' keys begin with: nothing for `path` itself."""
+        tops = {_files.folder(self.config.path, self.root, "path"): ""}
+        for path in self.config.also_good:
+            top = _files.folder(path, self.root, "also_good")
+            if top in tops:
+                raise ConfigError(f"The source names {top} twice.", next_step="Name it once in `path` and `also_good`.")
+            tops[top] = f"also_good:{path.rstrip('/')}/"
+        return tops
 
     def _groups(self) -> dict[str, str]:
         """Return the group of each file name or path in the table of groups."""
         config = self.config
         if config.groups_csv is None:
             return {}
-        columns: dict[str, str | None] = {"groups_image": config.groups_image, "groups_group": config.groups_group}
-        rows = _files.table(config.groups_csv, self.root, columns)
-        return {row[config.groups_image]: row[config.groups_group] for row in rows if row[config.groups_group]}
+        columns = {"groups_image": config.groups_image, "groups_group": config.groups_group}
+        images, groups = (
+            _tables.texts(column) for _, column in _tables.read(config.groups_csv, self.root, columns).frame.items()
+        )
+        return {image: group for image, group in zip(images, groups, strict=True) if group}
+
+
+def _lies_in(found: Path | Skipped, folders: list[Path]) -> bool:
+    path = Path(found.where) if isinstance(found, Skipped) else found
+    return any(path.is_relative_to(folder) for folder in folders)
+
+
+def _shots(images: Iterable[Path | Skipped]) -> Iterator[list[Path] | Skipped]:
+    """Yield the files of each shot together: those of one folder and name, such as IMG_1.CR2 and IMG_1.JPG."""
+    shots: dict[str, list[Path]] = {}
+    folder = None
+    for found in images:
+        if isinstance(found, Skipped):
+            yield found
+            continue
+        if found.parent != folder:
+            yield from shots.values()
+            folder, shots = found.parent, {}
+        shots.setdefault(found.stem, []).append(found)
+    yield from shots.values()
 
 
 def label_hint(folders: tuple[str, ...], good: list[str], bad: list[str] | None) -> str | None:

@@ -1,6 +1,7 @@
 """The refresh stage: go through every source, fetch what is new, update the votes of what is known."""
 
 import logging
+from contextlib import closing
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -10,26 +11,39 @@ from photoqual.config import Params, PhotosParams
 from photoqual.errors import ConfigError, EmptySource, MissingData, SourceError
 from photoqual.layout import Layout
 from photoqual.photos import catalog as catalogs
-from photoqual.photos import shards
-from photoqual.sources._ingest import Counts, Ingest
+from photoqual.photos import journal, removal, shards
+from photoqual.photos.forgotten import read_forgotten
+from photoqual.sources._counts import Counts
+from photoqual.sources._ingest import Ingest
+from photoqual.sources.bucket import Bucket
 from photoqual.sources.demo import Demo
+from photoqual.sources.filetree import Filetree
 from photoqual.sources.folders import Folders
 from photoqual.sources.gallery import Gallery
-from photoqual.sources.records import Source
+from photoqual.sources.records import Reports, Source, Tells
 from photoqual.sources.votes import Votes
+from photoqual.sources.xmp import Library
 
 logger = logging.getLogger(__name__)
 
 
-def open_source(config: kinds.Source, photos: PhotosParams, root: Path) -> Source:
+def open_source(  # noqa: PLR0911 - a return for each kind
+    config: kinds.Source, photos: PhotosParams, root: Path
+) -> Source:
     """Return the source that `config` describes; its relative paths start at `root`."""
     match config:
         case kinds.GallerySource():
             return Gallery(config, photos)
+        case kinds.FiletreeSource():
+            return Filetree(config, photos)
+        case kinds.BucketSource():
+            return Bucket(config, photos, root)
         case kinds.FoldersSource():
             return Folders(config, photos, root)
         case kinds.VotesSource():
             return Votes(config, photos, root)
+        case kinds.XmpSource():
+            return Library(config, photos, root)
         case kinds.DemoSource():
             return Demo(config, photos)
 
@@ -41,64 +55,71 @@ def refresh(layout: Layout, params: Params, *, limit: int | None = None) -> dict
     when no usable photo is left in the catalog. Return what became of every photo, by source.
     """
     now = datetime.now(UTC)
-    try:
-        catalog = catalogs.read_catalog(layout.catalog)
-    except MissingData:
-        catalog = catalogs.empty_catalog()
-    orphans = shards.orphans(layout.photos, catalog)
-    for path in orphans:
-        logger.warning("removed %s: a refresh that was interrupted left it, no catalog row names it", path)
-        path.unlink()
-    for path in layout.catalog.parent.glob(f".{layout.catalog.name}.*.tmp"):
-        path.unlink()
-    ingest = Ingest(layout, params.photos, catalog, now)
-    removed = mark_removed(ingest, set(params.sources))
+    if journal.fold(layout):
+        logger.warning("took over what a refresh that was interrupted had found")
+    forgotten = removal.remove(layout, read_forgotten(layout.forgotten))
+    orphans = _remove_orphans(layout)
+    ingest = Ingest(layout, params.photos, now)
     summary: dict[str, Any] = {}
     failures: list[SourceError | ConfigError] = []
-    for name, config in params.sources.items():
-        counts = Counts()
-        try:
-            ingest.take(
-                name, open_source(config, params.photos, layout.root).harvest(ingest.known(name), limit=limit), counts
-            )
-        except (SourceError, ConfigError) as error:
-            logger.error("%s: %s", name, error)
-            failures.append(error)
-        else:
-            if not counts.photos:
-                logger.error("%s: gave no photo", name)
-                failures.append(_empty(name, counts))
-        summary[name] = counts.summary()
-        logger.info("%s: %s", name, summary[name])
-    usable = catalogs.usable(ingest.frame())
-    _raise_for(failures, summary, len(usable), list(params.sources))
+    with closing(ingest):
+        removed = ingest.set_aside(set(params.sources))
+        for name, config in params.sources.items():
+            counts = Counts(name)
+            report: dict[str, Any] = {}
+            try:
+                source = open_source(config, params.photos, layout.root)
+                ingest.take(counts, source.harvest(ingest.known(name), limit=limit))
+                report = source.report() if isinstance(source, Reports) else {}
+            except (SourceError, ConfigError) as error:
+                logger.error("%s: %s", name, error)
+                failures.append(error)
+            else:
+                if not counts.photos:
+                    logger.error("%s: gave no photo", name)
+                    failures.append(_empty(counts))
+                elif isinstance(source, Tells) and source.told_all():
+                    ingest.set_gone(counts)
+            summary[name] = counts.summary() | ({"report": report} if report else {})
+            logger.info("%s: %s", name, summary[name])
+    photos, votes = _totals(layout)
+    _raise_for(failures, summary, photos, list(params.sources))
     return {
         "sources": summary,
-        "photos": len(usable),
-        "votes": int(usable["votes_count"].fillna(0).sum()),
-        "orphan_shards_removed": len(orphans),
+        "photos": photos,
+        "votes": votes,
+        "orphan_shards_removed": orphans,
         "of_removed_sources": removed,
+        "forgotten_removed": forgotten.copies + forgotten.catalog_rows,
     }
 
 
-def mark_removed(ingest: Ingest, sources: set[str]) -> int:
-    """Set aside the photos of sources that params.yaml no longer names; take back those of one that it names again."""
-    removed = 0
-    for row in ingest.rows.values():
-        gone = row["source"] not in sources
-        removed += gone
-        if gone and row["status"] == catalogs.OK:
-            row["status"], ingest.changed = catalogs.REMOVED, True
-        elif not gone and row["status"] == catalogs.REMOVED:
-            row["status"], ingest.changed = catalogs.OK, True
-    return removed
+def _remove_orphans(layout: Layout) -> int:
+    """Remove what an interrupted refresh left and nothing names: shards, and files half written. Return how many shards."""
+    try:
+        named = catalogs.read_catalog(layout.catalog, ["shard"])
+    except MissingData:
+        named = catalogs.empty_catalog()
+    orphans = shards.orphans(layout.photos, named)
+    for path in orphans:
+        logger.warning("removed %s: a refresh that was interrupted left it, no catalog row names it", path)
+        path.unlink()
+    for path in [*layout.catalog.parent.glob(f".{layout.catalog.name}.*.tmp"), *layout.votes.rglob(".*.parquet.*.tmp")]:
+        path.unlink()
+    return len(orphans)
 
 
-def _empty(name: str, counts: Counts) -> EmptySource:
+def _totals(layout: Layout) -> tuple[int, int]:
+    """Return how many usable photos the catalog holds, and their votes."""
+    usable = catalogs.usable(catalogs.read_catalog(layout.catalog, ["photo_id", "status", "votes_count"]))
+    return len(usable), int(usable["votes_count"].fillna(0).sum())
+
+
+def _empty(counts: Counts) -> EmptySource:
     passed = ", ".join(f"{number} {reason}" for reason, number in sorted(counts.skipped.items()))
     return EmptySource(
-        f"Source {name} gave no usable photo; passed over: {passed or 'nothing'}.",
-        next_step=f"Check the paths and options of `sources.{name}` in params.yaml, or remove it there.",
+        f"Source {counts.source} gave no usable photo; passed over: {passed or 'nothing'}.",
+        next_step=f"Check the paths and options of `sources.{counts.source}` in params.yaml, or remove it there.",
     )
 
 

@@ -1,87 +1,104 @@
-"""Provider: a folder of photos on this machine and a table of votes: a row per photo with its mean and number of votes.
-Terms: your own files; they are read, never changed.
+"""Provider: a folder of photos on this machine and a table of votes: CSV, Parquet or AVA's own text format.
+Terms: your own files; they are read, never changed. AVA's photos belong to their photographers.
 Rate limit: none.
-Rating scale: `rating_scale`; a mean outside it is skipped and counted.
-Output: a record per row of the table, the bytes of those photos that are new or have changed.
+Rating scale: `rating_scale`, 1 to 10 for AVA; a vote or mean outside it is skipped and counted.
+Output: a record per photo of the table, the bytes of those photos that are new or have changed.
+
+A table has a row per photo with its mean or its number of votes of each grade, or (`format: single_votes`) a row per
+vote. Raters who vote at random are weighed down there, and `report` says how far raters agree.
 """
 
-import math
+import logging
 from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 from photoqual.config import PhotosParams, VotesSource
-from photoqual.sources import _files
+from photoqual.sources import _ava, _files, _judgements, _tables
+from photoqual.sources._judgements import Judgement
 from photoqual.sources.records import Fetched, Known, Record, Skipped
 
-_MAX_VOTES = 2**62
-"""More votes than this fit no column and no world."""
+logger = logging.getLogger(__name__)
 
 
-class Votes:
-    """Photos in a folder, their votes in a CSV file."""
+class Votes(_files.Telling):
+    """Photos in a folder, their votes in a table."""
 
     def __init__(self, config: VotesSource, photos: PhotosParams, root: Path) -> None:
         self.config, self.root = config, root
         self.max_megabytes = photos.max_megabytes
+        self._findings: dict[str, Any] = {}
 
     def harvest(self, known: Mapping[str, Known], *, limit: int | None = None) -> Iterator[Fetched | Skipped]:
         """Go through the table. Raise SourceError when folder, table or a column is missing."""
-        yield from _files.limited(self._all(known), limit)
+        yield from self.tell(self._all(known), limit)
+
+    def report(self) -> dict[str, Any]:
+        """Return what single votes say about their raters, once harvested; {} for other tables."""
+        return self._findings
 
     def _all(self, known: Mapping[str, Known]) -> Iterator[Fetched | Skipped]:
-        config = self.config
-        top = _files.folder(config.path, self.root, "path")
-        columns = {
-            "image": config.image,
-            "mean": config.mean,
-            "count": config.count,
-            "group": config.group,
-            "category": config.category,
-        }
+        top = _files.folder(self.config.path, self.root, "path")
         seen: set[str] = set()
-        for row in _files.table(config.csv, self.root, columns):
-            path = top / row[config.image]
-            problem = self._problem(row, path, top)
+        for found in self._judgements():
+            if isinstance(found, Skipped):
+                yield Skipped(
+                    found.reason, f"{self.config.csv}: {_tables.shown(found.where) or 'a row without a name'}"
+                )
+                continue
+            path = top / found.image
+            problem = _files.unsafe(path, top)
             if problem is None and _files.key(path.resolve(), top) in seen:
                 problem = "duplicate_row"
             if problem:
-                yield Skipped(problem, f"{config.csv}: {row[config.image] or 'a row without a name'}")
+                yield Skipped(problem, f"{self.config.csv}: {_tables.shown(found.image)}")
                 continue
-            record = self._record(row, path, top)
+            try:
+                record = self._record(found, path, top)
+            except OSError:
+                yield Skipped("unreadable_file", str(path))
+                continue
             seen.add(record.source_key)
             yield _files.fetch(path, record, known, self.max_megabytes)
 
-    def _problem(self, row: dict[str, str], path: Path, top: Path) -> str | None:
-        mean = _number(row[self.config.mean])
-        votes = _number(row[self.config.count]) if self.config.count else 1.0
-        low, high = self.config.rating_scale
-        if not row[self.config.image]:
-            return "row_without_name"
-        if mean is None or votes is None or votes != int(votes) or votes > _MAX_VOTES:
-            return "not_a_number"
-        if not low <= mean <= high:
-            return "vote_outside_scale"
-        if votes < 1:
-            return "no_votes"
-        return _files.unsafe(path, top)
-
-    def _record(self, row: dict[str, str], path: Path, top: Path) -> Record:
+    def _judgements(self) -> Iterator[Judgement | Skipped]:
         config = self.config
+        if config.format == "single_votes":
+            table = self._table({"rater": config.rater, "vote": config.vote})
+            found, passed, self._findings = _judgements.of_single_votes(table.frame, config)
+            logger.info("%s: %s", config.csv, self._findings)
+            yield from table.skipped
+            yield from passed
+            yield from found
+            return
+        if config.format == "ava":
+            lines = _tables.lines(config.csv, self.root)
+            table = _ava.table(lines, config.csv, group=config.group, category=config.category)
+            judged = _judgements.of_histograms(table.frame, _ava.GRADES, _ava.SCALE)
+        elif config.histogram:
+            table = self._table({f"grade_{grade}": column for grade, column in enumerate(config.histogram)})
+            judged = _judgements.of_histograms(table.frame, len(config.histogram), config.rating_scale)
+        else:
+            table = self._table({"mean": config.mean, "count": config.count})
+            judged = _judgements.of_means(table.frame, config.rating_scale)
+        yield from table.skipped
+        yield from judged
+
+    def _table(self, columns: dict[str, str | None]) -> _tables.Table:
+        config = self.config
+        named = {"image": config.image, **columns, "group": config.group, "category": config.category}
+        return _tables.read(config.csv, self.root, named)
+
+    def _record(self, found: Judgement, path: Path, top: Path) -> Record:
         return Record(
             source_key=_files.key(path.resolve(), top),
-            group=row[config.group] or None if config.group else None,
-            category=row[config.category] or None if config.category else None,
+            group=found.group,
+            category=found.category,
             title=path.stem,
-            votes_count=int(_number(row[config.count]) or 0) if config.count else 1,
-            votes_mean=_number(row[config.mean]),
-            rating_scale=config.rating_scale,
+            votes_count=found.count,
+            votes_mean=found.mean,
+            votes_spread=found.spread,
+            votes_histogram=found.histogram,
+            rating_scale=_ava.SCALE if self.config.format == "ava" else self.config.rating_scale,
             etag=_files.mark(path),
         )
-
-
-def _number(text: str) -> float | None:
-    try:
-        value = float(text.replace(",", "."))
-    except ValueError:
-        return None
-    return value if math.isfinite(value) else None

@@ -13,7 +13,8 @@ from photoqual.errors import ModelError, UnreadablePhoto
 from photoqual.models.heads import FEATURES, SCORE
 from photoqual.models.scorer import Scorer, input_of
 from photoqual.photos.decode import open_photo, taken_at
-from photoqual.photos.fingerprints import perceptual_hash, photo_id, split_units
+from photoqual.photos.duplicates import split_units
+from photoqual.photos.fingerprints import perceptual_hash, photo_id
 from photoqual.taste.ratings import Rated, Skipped
 
 LIMITS = PhotosParams()

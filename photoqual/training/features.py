@@ -20,7 +20,7 @@ import tempfile
 import uuid
 import zipfile
 import zlib
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -80,6 +80,22 @@ def features(
 def cache_folder() -> Path:
     """Return the folder that holds the caches of all bodies."""
     return Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser() / "photoqual/features"
+
+
+def forget_features(photo_ids: Collection[str], cache: Path | None = None) -> int:
+    """Remove the parts of all caches that hold features of one of `photo_ids`; return how many. A damaged one goes too."""
+    wanted = {photo.encode() for photo in photo_ids}
+    removed = 0
+    for path in sorted((cache or cache_folder()).glob(f"*/*{_PART}")):
+        try:
+            with np.load(path, allow_pickle=False) as part:
+                going = any(key.split(b" ")[0] in wanted for key in part["keys"].tolist())
+        except _DAMAGED:
+            going = True
+        if going:
+            path.unlink(missing_ok=True)
+            removed += 1
+    return removed
 
 
 def digest(body: "keras.Model", image_width: int) -> str:

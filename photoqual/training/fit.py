@@ -9,7 +9,7 @@ import logging
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, field
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
@@ -54,9 +54,14 @@ class State:
     epochs: list[Epoch] = field(default_factory=list)
     best: list[np.ndarray] = field(default_factory=list)
     run_id: str | None = None
+    keep: Literal["auc", "loss"] = "auc"
 
     def best_epoch(self) -> Epoch:
-        """Return the epoch with the best validation AUC; of equal ones, that with the lowest validation loss."""
+        """Return the epoch with the best validation AUC; of equal ones, that with the lowest validation loss. Where
+        `keep` is `loss`, that alone decides.
+        """
+        if self.keep == "loss":
+            return min(self.epochs, key=lambda epoch: epoch.validation_loss)
         return max(self.epochs, key=lambda epoch: (epoch.validation_auc, -epoch.validation_loss))
 
     def finished(self, params: TrainParams) -> bool:
@@ -108,6 +113,7 @@ def fit(
     validation is no longer finite; the checkpoint then holds the last good state.
     """
     state = _restore(model, store.read())
+    state.keep = params.keep
     tracker.start(state.run_id)
     state.run_id = tracker.run_id
     steps = params.epochs * len(course.plan(1))

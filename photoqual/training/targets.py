@@ -18,10 +18,10 @@ log = logging.getLogger(__name__)
 FROM_LABELS = {LINEAR, ORDINAL, DISTRIBUTION, DEFECTS}
 """Heads that need more of data/labels.parquet than what the splits tell."""
 _BROUGHT_BY = {
-    LINEAR: "Train on a source with votes, under label rule `extremes` or `threshold`",
-    ORDINAL: "Train on a source with votes, under label rule `extremes` or `threshold`",
+    LINEAR: "Train on a source with votes, under a label rule of votes, such as `threshold`",
+    ORDINAL: "Train on a source with votes, under a label rule of votes, such as `ordinal`",
     DISTRIBUTION: "Train on a source that tells how many votes each number of stars got (a histogram)",
-    DEFECTS: "Train on a folder source with a folder per defect, under label rule `folders`, or raise train.damage",
+    DEFECTS: "Train on a folder source with a folder per defect, under label rule `defects`, or raise train.damage",
 }
 
 
@@ -74,14 +74,15 @@ class Targets:
 
 
 def answers_of(labels: pd.DataFrame, *, damaged: bool = False) -> Answers:
-    """Return what there is to answer in `labels`: names of defects, and the commonest number of bins of vote shares.
+    """Return what there is to answer in `labels`: names of defects, the commonest number of bins of vote shares, and
+    the classes of label rule `ordinal`; under other rules they are stars.
 
     `damaged`: synthetic defects are trained on as well, so their names belong to it.
     """
     found = {str(name) for names in labels.get("defects", pd.Series(dtype=object)) for name in _listed(names)}
     counted = [len(shares) for shares in labels.get("vote_distribution", pd.Series(dtype=object)) if _listed(shares)]
     bins = int(pd.Series(counted).mode().max()) if counted else Answers.bins
-    return Answers(defects=tuple(sorted(found | (set(NAMES) if damaged else set()))), bins=bins)
+    return Answers(tuple(sorted(found | (set(NAMES) if damaged else set()))), bins, _levels(labels))
 
 
 def targets_of(rows: pd.DataFrame, heads: Sequence[str], answers: Answers) -> Targets:
@@ -134,7 +135,7 @@ def _linear(rows: pd.DataFrame, answers: Answers) -> tuple[np.ndarray, np.ndarra
 
 
 def _ordinal(rows: pd.DataFrame, answers: Answers) -> tuple[np.ndarray, np.ndarray]:
-    """Whole stars, halves up, as one number per threshold k: 1 where the level is above k."""
+    """Whole stars, halves up, or classes, as one number per threshold k: 1 where the level is above k."""
     stars = _numbers(rows, "ordinal")
     levels = np.clip(np.floor(stars + 0.5), 1, answers.levels)
     return (levels[:, None] > np.arange(1, answers.levels)).astype(float), np.isfinite(stars)
@@ -182,6 +183,14 @@ TARGETS: dict[str, Callable[[pd.DataFrame, Answers], tuple[np.ndarray, np.ndarra
 
 def _numbers(rows: pd.DataFrame, column: str) -> np.ndarray:
     return rows[column].to_numpy(dtype=float, na_value=np.nan)
+
+
+def _levels(labels: pd.DataFrame) -> int:
+    """Return the number of classes: as many as the highest that occurs under label rule `ordinal`, at least two."""
+    if "rule" not in labels or not (labels["rule"] == ORDINAL).any():
+        return Answers.levels
+    classes = _numbers(labels[labels["rule"] == ORDINAL], "ordinal")
+    return max(2, int(np.nanmax(classes))) if np.isfinite(classes).any() else Answers.levels
 
 
 def _listed(value: object) -> list[object]:

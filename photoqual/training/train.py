@@ -1,6 +1,7 @@
 """The trainer, one function read from top to bottom: splits, labels and shards → models/challenger.
 
-Keeps the weights of the epoch with the best validation AUC and stops when `train.patience` epochs brought none better.
+Keeps the weights of the epoch with the best validation AUC (or the lowest loss: `train.keep`) and stops when
+`train.patience` epochs brought none better.
 A network whose body is frozen is trained on features that are computed once. See docs/how-to/training.md.
 """
 
@@ -44,7 +45,7 @@ _AGREEMENT_PHOTOS = 8
 _STANDARD_PHOTOS = 512
 """Training photos whose features tell mean and deviation, where not all features are at hand."""
 _GATE_PHOTOS = 2000
-_LABEL_COLUMNS = ["photo_id", "stars", "ordinal", "vote_distribution", "defects"]
+_LABEL_COLUMNS = ["photo_id", "stars", "ordinal", "vote_distribution", "defects", "rule"]
 
 
 @dataclass(frozen=True)
@@ -268,7 +269,7 @@ def _labelled(layout: Layout, names: tuple[str, ...]) -> pd.DataFrame:
     rows = files.read_table(layout.splits).to_pandas()
     if not FROM_LABELS & set(names):
         return rows
-    return rows.merge(read_labels(layout)[_LABEL_COLUMNS], on="photo_id", how="left")
+    return rows.merge(read_labels(layout, _LABEL_COLUMNS), on="photo_id", how="left")
 
 
 def _require_both_classes(parts: dict[str, pd.DataFrame]) -> None:

@@ -1,11 +1,9 @@
-"""The outcome of a validation for people: plain sentences, summary.json, index.html, and the Data Docs behind it.
+"""The outcome of a validation for people: summary.json, index.html, and the Data Docs behind it.
 
 reports/validation/index.html needs no network and links to data_docs/index.html, the site of Great Expectations (its
 pages load their styles and charts from the web when there is one; their text is there without).
 """
 
-import html
-import math
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -14,162 +12,115 @@ from pathlib import Path
 from typing import Any
 
 from photoqual import files
+from photoqual.pages.render import render
+from photoqual.validation.distribution import Distribution
+from photoqual.validation.drift import Comparison, biggest_moves
+from photoqual.validation.looks import Looks
+from photoqual.validation.offenders import Offending
+from photoqual.validation.outcomes import Outcome
+from photoqual.validation.plots import BAR, NAME, PLOT_HEIGHT, PLOT_WIDTH, ROW, bars, lines
 
 INDEX, SUMMARY, DOCS = "index.html", "summary.json", "data_docs"
-EXAMPLES = 3
-"""Unexpected values named in a sentence."""
+MOVES = 3
+"""Categories of a distribution that the head of the page names."""
+FEW = 5
+"""Offending rows of a rule that the page shows at once; the others unfold."""
+CHANGES = 20
+"""Accepted changes that the page lists, newest first."""
 
 
 @dataclass(frozen=True)
-class Outcome:
-    """One expectation: what it is about, what was observed and expected, and whether it holds.
-
-    `broken` says why it could not be checked at all; that is a failure too, but no drift of the data. `warning`: a
-    failure is reported and does not stop anything.
+class Seen:
+    """All that a validation found. `offending`: the rows that break a rule, by its name. `accepted`: what was accepted
+    last; `standing`: the acceptance that took its place as the reference, `changes`: all of them, newest first.
     """
 
-    name: str
-    title: str
-    table: str
-    column: str
-    observed: str
-    expected: str
-    ok: bool
-    warning: bool = False
-    broken: str = ""
+    at: str
+    outcomes: Sequence[Outcome]
+    notes: Sequence[str]
+    comparisons: Sequence[Comparison]
+    offending: Mapping[str, Offending]
+    looks: Looks | None
+    now: Distribution
+    accepted: Distribution | None
+    standing: Mapping[str, Any] | None
+    changes: Sequence[Mapping[str, Any]]
+    rows_shown: int
 
     @property
-    def stops(self) -> bool:
-        return not self.ok and not self.warning
-
-    def sentence(self) -> str:
-        """Return the outcome in words, with the expectation's name for a search in summary.json."""
-        seen = f"could not be checked ({self.broken})" if self.broken else f"observed {self.observed}"
-        return f"{self.title} [{self.name}]: {seen}, expected {self.expected}"
+    def failed(self) -> list[Outcome]:
+        return [item for item in self.outcomes if item.stops]
 
 
-def outcome(table: str, result: Any) -> Outcome:
-    """Turn one result of Great Expectations into an Outcome."""
-    config = result.expectation_config
-    kwargs, meta = config.kwargs, config.meta
-    broken = _exception(result.exception_info)
-    return Outcome(
-        name=meta["name"],
-        title=meta["title"],
-        table=table,
-        column=", ".join(_columns(kwargs)),
-        observed="" if broken else describe(result.result),
-        expected=meta["expected"],
-        ok=bool(result.success) and not broken,
-        warning=str(getattr(config.severity, "value", config.severity)) != "critical",
-        broken=broken,
-    )
-
-
-def _columns(kwargs: Mapping[str, Any]) -> list[str]:
-    names = [kwargs[key] for key in ("column", "column_A", "column_B") if key in kwargs]
-    return names + list(kwargs.get("column_list", []))
-
-
-def _exception(info: Mapping[str, Any] | None) -> str:
-    """Return the message of the exception behind a result, "" if none. Results carry either one record or one per
-    metric, keyed by the metric's id.
-    """
-    records = [info] if info and "raised_exception" in info else list((info or {}).values())
-    messages = [
-        str(record.get("exception_message") or "unknown error") for record in records if record.get("raised_exception")
-    ]
-    return "; ".join(dict.fromkeys(messages))
-
-
-def describe(result: Mapping[str, Any]) -> str:
-    """Return what was observed, in words, from the `result` part of a result."""
-    details = result.get("details") or {}
-    if "observed_partition" in details:
-        return f"{_text(result.get('observed_value'))} ({_moves(details)})"
-    if result.get("partial_missing_list"):
-        return f"no {_text(result['partial_missing_list'])}"
-    if "element_count" in result:
-        wrong = int(result["unexpected_count"])
-        examples = [
-            _text(value)
-            for value in result.get("partial_unexpected_list") or []
-            if value is not None and not isinstance(value, bool)
-        ]
-        named = ", ".join(dict.fromkeys(examples[:EXAMPLES]))
-        return f"{wrong} of {result['element_count']} otherwise" + (f", for example {named}" if wrong and named else "")
-    return _text(result.get("observed_value"))
-
-
-def _moves(details: Mapping[str, Any]) -> str:
-    """Return "good 0.97 (was 0.50), …" from the partitions of a divergence."""
-    parts = (
-        details["observed_partition"]["values"],
-        details["observed_partition"]["weights"],
-        details["expected_partition"]["weights"],
-    )
-    rows = sorted(zip(*parts, strict=True))
-    return ", ".join(f"{name} {_text(float(now))} (was {_text(float(before))})" for name, now, before in rows)
-
-
-def _text(value: Any) -> str:
-    if value is None or (isinstance(value, float) and math.isnan(value)):
-        return "none"
-    if isinstance(value, Mapping):
-        return " / ".join(str(part) for part in value.values())
-    if isinstance(value, list | tuple | set):
-        return ", ".join(_text(part) for part in value) or "none"
-    if isinstance(value, float):
-        return f"{value:.4g}"
-    return str(value)
-
-
-def summary(outcomes: Sequence[Outcome], notes: Sequence[str]) -> dict[str, Any]:
-    """Return the outcomes as a JSON-able value: what summary.json holds."""
+def summary(seen: Seen) -> dict[str, Any]:
+    """Return what was found as a JSON-able value: what summary.json holds."""
     return {
-        "ok": not any(item.stops for item in outcomes),
-        "notes": list(notes),
-        "expectations": [asdict(item) | {"severity": "warning" if item.warning else "critical"} for item in outcomes],
+        "ok": not seen.failed,
+        "at": seen.at,
+        "notes": list(seen.notes),
+        "expectations": [
+            asdict(item) | {"severity": "warning" if item.warning else "critical"} for item in seen.outcomes
+        ],
+        "distributions": [asdict(found) | {"holds": found.holds} for found in seen.comparisons],
+        "offending": {
+            name: {"count": found.count, "rows": [asdict(row) for row in found.rows[: seen.rows_shown]]}
+            for name, found in seen.offending.items()
+        },
+        "looks": asdict(seen.looks) if seen.looks else None,
+        "accepted_change": seen.standing,
+        "accepted": seen.accepted.model_dump(mode="json") if seen.accepted else None,
+        "now": seen.now.model_dump(mode="json"),
     }
 
 
-def page(outcomes: Sequence[Outcome], notes: Sequence[str]) -> str:
-    """Return index.html: one row per expectation, the failed ones first."""
-    failed = sum(item.stops for item in outcomes)
-    verdict = (
-        f"Refused: {failed} of {len(outcomes)} expectations failed"
-        if failed
-        else f"Accepted: {len(outcomes)} expectations checked"
+def page(seen: Seen) -> str:
+    """Return index.html."""
+    ranked = sorted(seen.outcomes, key=lambda item: (item.ok, item.warning))
+    compared = {found.rule: found for found in seen.comparisons}
+    titles = {item.name: item.title for item in seen.outcomes}
+    return render(
+        "validation.html",
+        at=seen.at,
+        failed=seen.failed,
+        checked=len(seen.outcomes),
+        failed_sentences=[_plainly(item, compared.get(item.name)) for item in seen.failed],
+        few=FEW,
+        warned=[item for item in seen.outcomes if not item.ok and item.warning],
+        outcomes=ranked,
+        notes=seen.notes,
+        distributions=[(found, bars(found)) for found in seen.comparisons if found.now is not None],
+        offending=[
+            (titles.get(name, name), name, found, found.rows[: seen.rows_shown])
+            for name, found in seen.offending.items()
+        ],
+        looks=seen.looks,
+        lines=lines(seen.looks) if seen.looks else [],
+        standing=seen.standing,
+        changes=seen.changes[:CHANGES],
+        changes_left_out=max(0, len(seen.changes) - CHANGES),
+        drawn={"row": ROW, "name": NAME, "bar": BAR, "width": PLOT_WIDTH, "height": PLOT_HEIGHT},
+        docs=f"{DOCS}/index.html",
+        summary=SUMMARY,
     )
-    rows = "\n".join(_row(item) for item in sorted(outcomes, key=lambda item: (item.ok, item.warning)))
-    paragraphs = "".join(f"<p>{html.escape(note)}</p>\n" for note in notes)
-    return f"""<!doctype html>
-<html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width"><title>photoqual: validation</title>
-<style>
-body {{ font: 15px/1.5 system-ui, sans-serif; margin: 2rem auto; max-width: 72rem; padding: 0 1rem; color: #1c1c1c; background: #fff }}
-table {{ border-collapse: collapse; width: 100% }}
-th, td {{ text-align: left; vertical-align: top; padding: .4rem .6rem; border-bottom: 1px solid #ddd; overflow-wrap: anywhere }}
-.failed {{ background: #fde8e6 }} .warning {{ background: #fff4d6 }}
-</style></head><body>
-<h1>{html.escape(verdict)}</h1>
-{paragraphs}<p><a href="{DOCS}/index.html">Data Docs of Great Expectations</a> · <a href="{SUMMARY}">{SUMMARY}</a></p>
-<table><thead><tr><th>Outcome</th><th>Expectation</th><th>Table, column</th><th>Observed</th><th>Expected</th></tr></thead><tbody>
-{rows}
-</tbody></table></body></html>
-"""
 
 
-def _row(item: Outcome) -> str:
-    kind = "ok" if item.ok else "warning" if item.warning else "failed"
-    seen = f"could not be checked: {item.broken}" if item.broken else item.observed
-    cells = (kind, item.title, f"{item.table} {item.column}".strip(), seen, item.expected)
-    return f'<tr class="{kind}">' + "".join(f"<td>{html.escape(cell)}</td>" for cell in cells) + "</tr>"
+def _plainly(item: Outcome, comparison: Comparison | None) -> str:
+    """Return a failure for the head of the page; of a distribution only what moved most, since it is drawn below."""
+    title = item.title[:1].upper() + item.title[1:]
+    if item.broken:
+        return f"{title}: could not be checked ({item.broken})."
+    if comparison is None or comparison.divergence is None:
+        return f"{title}: observed {item.observed}, expected {item.expected}."
+    moved = "; ".join(f"{name}: {now:.1%} (was {before:.1%})" for name, now, before in biggest_moves(comparison, MOVES))
+    return (
+        f"{comparison.title}: divergence {comparison.divergence:.3g}, over the limit of {comparison.limit:g}. {moved}."
+    )
 
 
-def write_report(folder: Path, outcomes: Sequence[Outcome], notes: Sequence[str]) -> None:
+def write_report(folder: Path, seen: Seen) -> None:
     """Write index.html and summary.json into `folder`."""
-    files.write_json(folder / SUMMARY, summary(outcomes, notes))
-    files.write_bytes(folder / INDEX, page(outcomes, notes).encode())
+    files.write_json(folder / SUMMARY, summary(seen))
+    files.write_bytes(folder / INDEX, page(seen).encode("utf-8", "replace"))
 
 
 @contextmanager

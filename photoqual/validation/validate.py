@@ -5,139 +5,157 @@ refused catalog never becomes what the next one is compared with.
 """
 
 import logging
-import os
-import warnings
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
+import pyarrow as pa
 
 from photoqual import files
 from photoqual.config import Params
-from photoqual.errors import DataError, ValidationFailed
+from photoqual.errors import ValidationFailed
 from photoqual.labels.rules import read_labels
 from photoqual.layout import Layout
 from photoqual.photos.catalog import read_catalog
-from photoqual.validation import report, suites
-from photoqual.validation.distribution import Distribution, distribution, parse_accepted
+from photoqual.validation import checks, frames, offenders, report, rules, suites
+from photoqual.validation.acceptances import Acceptance, change, read_acceptances, reference
+from photoqual.validation.distribution import Distribution, distribution, read_accepted
+from photoqual.validation.drift import Comparison, compare
+from photoqual.validation.looks import looks
+from photoqual.validation.offenders import Offending
+from photoqual.validation.outcomes import Outcome, exception_of, outcome
+from photoqual.validation.words import printable
 
 log = logging.getLogger(__name__)
-
-_NOISY = ("great_expectations", "great_expectations.data_context.types.base")
 
 
 def validate(layout: Layout, params: Params) -> dict[str, Any]:
     """Run the validate stage. Return what was checked, or raise ValidationFailed that names each failed expectation,
     what was observed and what was expected.
     """
-    catalog, labels = read_catalog(layout.catalog), read_labels(layout)
-    accepted, now = _read_accepted(layout.accepted), distribution(labels)
-    notes = _notes(accepted, now)
-    frames = {"catalog": suites.catalog_frame(catalog), "labels": suites.labels_frame(labels, catalog)}
+    rules.assert_known(params.validation.only_warn)
+    tables = {
+        "catalog": read_catalog(layout.catalog, frames.CATALOG_COLUMNS),
+        "labels": read_labels(layout, frames.LABEL_COLUMNS),
+    }
+    accepted, written = _read_accepted(layout.accepted), read_acceptances(layout.acceptances)
+    at = datetime.now(UTC)
+    plain = {
+        "catalog": frames.catalog_frame(tables["catalog"], at),
+        "labels": frames.labels_frame(tables["labels"], tables["catalog"]),
+    }
+    pa.default_memory_pool().release_unused()  # Great Expectations makes copies: what reading took has to be gone by then
+    now = distribution(plain)
+    against, acceptance = reference(accepted, written, now, params)
+    comparisons = compare(now, against, params.validation)
+    plain["catalog"] = frames.fold_categories(plain["catalog"], now.categories, against.categories if against else None)
     with report.replaced_folder(layout.validation) as folder:
-        with _quiet():
-            expectations = {
-                "catalog": suites.catalog_expectations(params.validation, datetime.now(UTC)),
-                "labels": suites.labels_expectations(params.validation, accepted, now),
-            }
-            outcomes = _check(frames, expectations, folder / report.DOCS)
-        report.write_report(folder, outcomes, notes)
+        outcomes, offending = _checked(tables, plain, comparisons, params, at, folder / report.DOCS)
+        seen = report.Seen(
+            at=at.isoformat(timespec="seconds"),
+            outcomes=outcomes,
+            notes=_notes(accepted, comparisons),
+            comparisons=comparisons,
+            offending=offending,
+            looks=looks(tables["catalog"], tables["labels"]),
+            now=now,
+            accepted=accepted,
+            standing=_told(acceptance, params) if acceptance else None,
+            changes=[_told(line, params) for line in reversed(written)],
+            rows_shown=params.validation.report_rows,
+        )
+        report.write_report(folder, seen)
     for item in outcomes:
         if not item.ok and item.warning:
             log.warning("%s", item.sentence())
-    failed = [item for item in outcomes if item.stops]
     index = layout.validation / report.INDEX
-    if failed:
-        raise _refusal(failed, len(outcomes), index)
+    if seen.failed:
+        raise _refusal(seen, index)
     if accepted != now:
         files.write_json(layout.accepted, now.model_dump(mode="json"))
-    labelled = sum(now.classes.values())
     return {
-        "photos": len(catalog),
-        "labelled": labelled,
-        "good_share": round(now.classes["good"] / labelled, 6),
+        "photos": len(tables["catalog"]),
+        "labelled": sum(now.classes.values()),
+        "good_share": round(now.classes["good"] / sum(now.classes.values()), 6),
         "expectations": len(outcomes),
         "warnings": [item.sentence() for item in outcomes if not item.ok],
-        "notes": notes,
+        "notes": list(seen.notes),
+        "accepted_change": seen.standing and {key: seen.standing[key] for key in ("by", "at", "reason")},
         "report": str(index),
     }
 
 
 def _read_accepted(path: Path) -> Distribution | None:
     """Read data/accepted.json; None when nothing was accepted yet."""
-    try:
-        return parse_accepted(files.read_json(path), origin=str(path)) if path.exists() else None
-    except ValueError as error:
-        raise DataError(
-            f"{path} is not JSON: {error}.", next_step="Restore it with `dvc checkout data/accepted.json`."
-        ) from None
+    return read_accepted(path.read_text(encoding="utf-8"), origin=str(path)) if path.exists() else None
 
 
-def _notes(accepted: Distribution | None, now: Distribution) -> list[str]:
+def _checked(
+    tables: Mapping[str, pd.DataFrame],
+    plain: Mapping[str, pd.DataFrame],
+    comparisons: Sequence[Comparison],
+    params: Params,
+    at: datetime,
+    docs: Path,
+) -> tuple[list[Outcome], dict[str, Offending]]:
+    """Hold the frames to the rules; return an outcome per rule, in their order, and the rows that break one."""
+    known = rules.bounds(params.validation, at)
+    labelled = int(plain["labels"]["labelled"].sum()) if "labelled" in plain["labels"] else 0
+    chosen = {table: suites.in_force(table, comparisons, labelled) for table in ("catalog", "labels")}
+    with checks.quiet():
+        expectations = {table: suites.suite(of, params.validation, known, comparisons) for table, of in chosen.items()}
+        results = checks.check(plain, expectations, docs)
+    compared = {found.rule: found for found in comparisons}
+    outcomes: list[Outcome] = []
+    offending: dict[str, Offending] = {}
+    for table, found in results.items():
+        for rule in chosen[table]:
+            result = found[rule.name]
+            if not result.success and not exception_of(result):
+                wrong = offenders.broken(rule, plain[table], known)
+                if wrong is not None and wrong.any():
+                    offending[rule.name] = offenders.offending(rule, wrong, tables, params.validation.report_rows)
+            outcomes.append(outcome(rule, result, offending.get(rule.name), compared.get(rule.name)))
+        held = sum(item.ok for item in outcomes if item.table == table)
+        log.info("%s: %d of %d expectations hold over %d rows", table, held, len(found), len(plain[table]))
+    return outcomes, offending
+
+
+def _notes(accepted: Distribution | None, comparisons: Sequence[Comparison]) -> list[str]:
     """Say which comparisons were left out, and why."""
     if accepted is None:
-        return ["Nothing was accepted before: the distributions of stars and classes become the reference, uncompared."]
-    if now.stars is None or accepted.stars is None:
-        return [
-            f"Stars were not compared: no photo has votes {'now' if now.stars is None else 'in the last accepted data'}."
-        ]
-    return []
+        return ["Nothing was accepted before: the distributions become the reference, uncompared."]
+    left_out = [f"{found.kind} ({found.note})" for found in comparisons if found.note]
+    return [f"Not compared: {'; '.join(left_out)}."] if left_out else []
 
 
-def _check(frames: dict[str, pd.DataFrame], expectations: dict[str, Any], docs: Path) -> list[report.Outcome]:
-    """Run the expectations over the frames, write the Data Docs into `docs`, return an outcome per expectation, in the
-    order of their declaration.
-    """
-    import great_expectations as gx
-    from great_expectations.data_context.types.base import ProgressBarsConfig
-
-    context = gx.get_context(mode="ephemeral")
-    context.variables.progress_bars = ProgressBarsConfig(globally=False)
-    for site in list(context.list_data_docs_sites()):
-        context.delete_data_docs_site(site)
-    store = {"class_name": "TupleFilesystemStoreBackend", "base_directory": str(docs.resolve())}
-    site_config = {
-        "class_name": "SiteBuilder",
-        "store_backend": store,
-        "site_index_builder": {"class_name": "DefaultSiteIndexBuilder"},
+def _told(line: Acceptance, params: Params) -> dict[str, Any]:
+    """Return an acceptance for the report: who, when, why, and each kind that it changed beyond its limit."""
+    found = compare(line.now, line.before, params.validation)
+    return {
+        **{key: printable(value) for key, value in (("at", line.at), ("by", line.by))},
+        "reason": line.reason,
+        "changes": [change(of) for of in found if not of.holds],
     }
-    context.add_data_docs_site("photoqual", site_config)
-    tables = context.data_sources.add_pandas("photoqual")
-    outcomes: list[report.Outcome] = []
-    for table, frame in frames.items():
-        suite = context.suites.add(gx.ExpectationSuite(name=table, expectations=expectations[table]))
-        batch = tables.add_dataframe_asset(table).add_batch_definition_whole_dataframe("all")
-        definition = context.validation_definitions.add(gx.ValidationDefinition(name=table, data=batch, suite=suite))
-        result = definition.run(
-            batch_parameters={"dataframe": frame},
-            result_format={"result_format": "SUMMARY", "partial_unexpected_count": 5},
-        )
-        declared = [item.meta["name"] for item in expectations[table]]
-        found = sorted(
-            (report.outcome(table, item) for item in result.results), key=lambda item: declared.index(item.name)
-        )
-        log.info(
-            "%s: %d of %d expectations hold over %d rows", table, sum(item.ok for item in found), len(found), len(frame)
-        )
-        outcomes += found
-    context.build_data_docs(site_names=["photoqual"])
-    return outcomes
 
 
-def _refusal(failed: list[report.Outcome], checked: int, index: Path) -> ValidationFailed:
+def _refusal(seen: report.Seen, index: Path) -> ValidationFailed:
+    failed = seen.failed
     sentences = "; ".join(item.sentence() for item in failed)
     look = f"Open {index}"
+    moved = {found.rule for found in seen.comparisons if not found.holds}
     if all(item.broken for item in failed):
         next_step = f"{look}: the check itself broke, the data may be fine; report this."
+    elif all(item.name in moved for item in failed):
+        next_step = f'{look}; if the change is deliberate, accept it: `photoqual accept --reason "…"`.'
     elif any(item.table == "labels" for item in failed):
         next_step = f"{look} and look at the votes of the newest photos; if the change is deliberate, change `validation` in params.yaml."
     else:
         next_step = f"{look} and mend the source that these rows came from; if they are right, change `validation` in params.yaml."
     return ValidationFailed(
-        f"Validation refused the data, {len(failed)} of {checked} expectations failed: {sentences}.",
+        f"Validation refused the data, {len(failed)} of {len(seen.outcomes)} expectations failed: {sentences}.",
         next_step=next_step,
         report=str(index),
         failed=[
@@ -145,22 +163,3 @@ def _refusal(failed: list[report.Outcome], checked: int, index: Path) -> Validat
             for item in failed
         ],
     )
-
-
-@contextmanager
-def _quiet() -> Iterator[None]:
-    """Keep Great Expectations from sending usage statistics and from filling stderr; its errors stay."""
-    os.environ["GX_ANALYTICS_ENABLED"] = "false"
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        import great_expectations  # noqa: F401 - one of its loggers sets a level of its own when it is imported
-
-        noisy = [logging.getLogger(name) for name in _NOISY]
-        before = [logger.level for logger in noisy]
-        try:
-            for logger in noisy:
-                logger.setLevel(logging.ERROR)
-            yield
-        finally:
-            for logger, level in zip(noisy, before, strict=True):
-                logger.setLevel(level)

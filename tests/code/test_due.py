@@ -41,6 +41,7 @@ ALARM = "The watch of 2026-11-02 raised an alarm: psi.score."
         (Changes("3", age_days=30.0), POLICY, False, ["30.0 of 30 days old"]),
         (Changes("3", age_days=30.6), POLICY, True, ["Version 3 is 31 days old, more than 30."]),
         (Changes("3", alarm=ALARM), POLICY, True, [ALARM]),
+        (Changes("3", forgotten=2), POLICY, True, ["Photos were forgotten since version 3: 2."]),
         (Changes("3", unknown="its revision is gone"), POLICY, True, ["cannot be told: its revision is gone."]),
         (
             Changes("3", new_labels=50, code=["photoqual/models"], params=["model.kind"], age_days=99, alarm=ALARM),

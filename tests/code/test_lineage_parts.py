@@ -75,6 +75,8 @@ def test_the_label_rule_is_told_in_words(make_params: Callable[..., Params]) -> 
     rule = outs.label_rule(flat_params(make_params()))
     assert rule == "extremes: good from 5 stars, bad up to 2, at least 1 vote(s), without indoor"
     assert outs.label_rule({"labels.rule": "folders"}) == "folders"
+    ordinal = outs.label_rule(flat_params(make_params(**{"labels.rule": "ordinal", "labels.good_at_least": 4})))
+    assert ordinal == "ordinal: good from 4 stars, bad below, at least 1 vote(s), without indoor"
     assert outs.label_rule({}) is None
 
 

@@ -1,6 +1,7 @@
 """Splits: whole groups, a frozen test set that stays byte for byte, and no leak, whatever arrives later."""
 
 from collections.abc import Callable
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from photoqual.labels.rules import label
 from photoqual.labels.splits import assert_no_leak, frozen_digest, read_frozen, split
 from photoqual.layout import Layout
 from photoqual.photos.catalog import write_catalog
+from tests.conftest import NOW
 
 Make = Callable[..., pd.DataFrame]
 MakeParams = Callable[..., Params]
@@ -142,3 +144,52 @@ def test_too_few_photos_name_the_split(prepared: Callable[..., Layout], make_par
     with pytest.raises(TooFewPhotos, match="Split `test`"):
         split(layout, make_params())
     assert not layout.frozen_test.exists()
+
+
+def test_a_motif_that_looks_alike_every_day_is_trained_on_and_a_copy_without_a_time_is_not(
+    prepared: Callable[..., Layout], make_params: MakeParams
+) -> None:
+    layout = prepared([{**row, "taken_at": NOW} for row in rows(20)])
+    split(layout, make_params())
+    frozen = read_frozen(layout.frozen_test)
+    alike = {
+        "group": "elsewhere",
+        "votes_mean": 5.0,
+        "phash": str(frozen.iloc[0]["phash"]),
+    }
+    days = [
+        {**alike, "photo_id": "d" * 64, "source_key": "later", "taken_at": NOW + timedelta(days=1), "group": "later"},
+        {**alike, "photo_id": "e" * 64, "source_key": "copy", "taken_at": None, "group": "copy"},
+    ]
+    prepared([*({**row, "taken_at": NOW} for row in rows(20)), days[0]])
+    split(layout, make_params())
+    assert read_splits(layout).set_index("photo_id").loc["d" * 64, "split"] in ("train", "validation")
+    prepared([*({**row, "taken_at": NOW} for row in rows(20)), *days])
+    split(layout, make_params())
+    splits = read_splits(layout).set_index("photo_id")["split"]
+    assert (splits["e" * 64], splits["d" * 64]) == ("held_out", "held_out"), "the copy may be of either day"
+
+
+def test_a_photo_that_two_sources_know_keeps_the_groups_of_both_together(
+    prepared: Callable[..., Layout], make_params: MakeParams
+) -> None:
+    here = rows(20)
+    there = [
+        {**row, "source": "zoo", "group": "zoo/all", "source_key": f"zoo-{row['source_key']}"}
+        for row in here
+        if row["group"] in ("trip3", "trip11", "trip17")
+    ]
+    layout = prepared([*here, *there])
+    split(layout, make_params())
+    splits = read_splits(layout)
+    assert splits[splits["group"].isin(["trip3", "trip11", "trip17"])]["split"].nunique() == 1
+    assert splits["split"].nunique() == 3
+
+
+def test_a_frozen_set_of_before_it_held_times_is_read(prepared: Callable[..., Layout], make_params: MakeParams) -> None:
+    layout = prepared(rows(20))
+    split(layout, make_params())
+    table = pq.read_table(layout.frozen_test)
+    pq.write_table(table.drop_columns(["taken_at"]), layout.frozen_test)
+    assert read_frozen(layout.frozen_test)["taken_at"].isna().all()
+    assert split(layout, make_params())["frozen"] == "kept"

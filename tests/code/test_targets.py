@@ -60,6 +60,17 @@ def test_answers_come_from_the_labels() -> None:
     assert answers_of(pd.DataFrame({"good": [1]})) == Answers()
 
 
+def test_classes_of_rule_ordinal_are_the_levels_and_the_first_one_is_above_none() -> None:
+    rows = pd.DataFrame({"ordinal": [1.0, 2.0, 4.0, np.nan], "rule": "ordinal"})
+    answers = answers_of(rows)
+    assert answers.levels == 4
+    targets = targets_of(rows, ["ordinal"], answers)
+    assert targets.values["ordinal"].tolist() == [[0, 0, 0], [1, 0, 0], [1, 1, 1], [0, 0, 0]]
+    assert targets.weights["ordinal"].tolist() == [1, 1, 1, 0]
+    assert answers_of(rows.assign(rule="threshold")).levels == Answers.levels
+    assert answers_of(rows.iloc[3:]).levels == Answers.levels
+
+
 @pytest.mark.parametrize("head", sorted(FROM_LABELS))
 def test_a_head_without_any_label_is_refused_by_name(head: str) -> None:
     rows = ROWS.iloc[3:]

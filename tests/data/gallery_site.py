@@ -5,22 +5,27 @@ address answers, the last reply for ever. Every request is kept in `site.request
 """
 
 import gzip
+import hashlib
+import socket
+import struct
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
+from email.utils import formatdate
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any, Self
 
 from photoqual.config import GallerySource, PhotosParams, parse_params
 from photoqual.sources.gallery import Gallery
-from photoqual.sources.records import Fetched, Known, Skipped
+from photoqual.sources.records import Event, Known
 from tests.conftest import encoded, scene
 
 Reply = Callable[["Handler"], None]
 POLITE: dict[str, Any] = {
     "delay_seconds": 0.0,
+    "adaptive": False,
     "concurrency": 8,
     "timeout_seconds": 20.0,
     "retries": 1,
@@ -39,7 +44,11 @@ class Seen:
 
 @dataclass
 class GallerySite:
-    """`photos` numbered from 1, `per_page` to a listing page; `page` writes the page of a photo."""
+    """`photos` numbered from 1, `per_page` to a listing page; `page` writes the page of a photo.
+
+    `marked_by`: the header (ETag or Last-Modified) by which pages and images tell their state, and answer 304 to who
+    knows it. `images` holds bytes other than the usual ones.
+    """
 
     photos: int = 4
     per_page: int = 4
@@ -47,6 +56,11 @@ class GallerySite:
     replies: dict[str, list[Reply]] = field(default_factory=dict)
     extra_links: list[str] = field(default_factory=list)
     """Links that the first listing page shows before those of its photos."""
+    newest_first: bool = False
+    marked_by: str | None = None
+    images: dict[int, bytes] = field(default_factory=dict)
+    latency: float = 0.0
+    """Seconds before each answer."""
 
     def __enter__(self) -> Self:
         self.requests: list[Seen] = []
@@ -87,14 +101,17 @@ class GallerySite:
         if path.startswith("/photos?page=") or path == "/photos":
             return answer(self.listing(int(path.partition("=")[2] or 1)))
         if name == "/photos" and last.isdigit() and 1 <= int(last) <= self.photos:
-            return answer(self.page(int(last)))
+            return marked(self.page(int(last)).encode(), self.marked_by)
         if name == "/images" and last.endswith(".jpg"):
-            return answer(photo_bytes(int(last.removesuffix(".jpg"))), kind="image/jpeg")
+            number = int(last.removesuffix(".jpg"))
+            return marked(self.images.get(number) or photo_bytes(number), self.marked_by, kind="image/jpeg")
         return answer("nothing here", status=404)
 
     def listing(self, page: int) -> str:
         """Return listing page `page`, with a link to the next one while there is one."""
-        numbers = range((page - 1) * self.per_page + 1, min(page * self.per_page, self.photos) + 1)
+        numbers = [*range((page - 1) * self.per_page + 1, min(page * self.per_page, self.photos) + 1)]
+        if self.newest_first:
+            numbers = [self.photos + 1 - number for number in numbers]
         links = (self.extra_links if page == 1 else []) + [f"/photos/{number}" for number in numbers]
         later = f'<a rel="next" href="/photos?page={page + 1}">older</a>' if page * self.per_page < self.photos else ""
         return "".join(f'<a class="photo" href="{link}">photo</a>' for link in links) + later
@@ -111,6 +128,7 @@ class Handler(BaseHTTPRequestHandler):
 
     def do_GET(self) -> None:
         self.site.requests.append(Seen(self.path, time.monotonic(), dict(self.headers.items())))
+        time.sleep(self.site.latency)
         try:
             self.site.reply_to(self.path)(self)
         except OSError:  # the other side hung up, as it may
@@ -130,6 +148,25 @@ def answer(body: str | bytes, *, status: int = 200, kind: str = "text/html; char
             handler.send_header(name.replace("_", "-"), value)
         handler.end_headers()
         handler.wfile.write(data)
+
+    return reply
+
+
+def marked(data: bytes, by: str | None, *, kind: str = "text/html; charset=utf-8") -> Reply:
+    """Return a reply with this body and the mark of its state in the header `by`: 304 for who has that already."""
+    if by is None:
+        return answer(data, kind=kind)
+    digest = hashlib.sha256(data).hexdigest()
+    mark = f'"{digest[:16]}"' if by == "ETag" else formatdate(int(digest[:7], 16), usegmt=True)
+    asked = {"ETag": "If-None-Match", "Last-Modified": "If-Modified-Since"}[by]
+    whole = answer(data, kind=kind, ETag=mark) if by == "ETag" else answer(data, kind=kind, Last_Modified=mark)
+
+    def reply(handler: Handler) -> None:
+        if handler.headers.get(asked) == mark:
+            handler.send_response(304)
+            handler.end_headers()
+        else:
+            whole(handler)
 
     return reply
 
@@ -165,6 +202,19 @@ def broken_off(handler: Handler) -> None:
     handler.end_headers()
     handler.wfile.write(b"\xff\xd8\xff\xe0")
     handler.close_connection = True
+
+
+def reset(handler: Handler) -> None:
+    """Break the connection off in the middle of the headers, the hard way."""
+    handler.wfile.write(b"HTTP/1.1 200 OK\r\nContent-Le")
+    handler.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    handler.connection.close()
+    handler.close_connection = True
+
+
+def claiming(length: str, body: bytes = b"") -> Reply:
+    """Return a reply that states a Content-Length of its own."""
+    return answer(body, kind="image/jpeg", Content_Length=length)
 
 
 def dripping(handler: Handler) -> None:
@@ -212,8 +262,8 @@ def microdata(number: int, *, image: str | None = None, mean: object = None, vot
 
 
 def crawl(
-    source: dict[str, Any], *, known: dict[str, Known] | None = None, limit: int | None = None, **photos: Any
-) -> Iterator[Fetched | Skipped]:
+    source: dict[str, Any], *, known: Mapping[str, Known] | None = None, limit: int | None = None, **photos: Any
+) -> Iterator[Event]:
     """Crawl `source` by the real crawler in its own process and yield what comes."""
     checked = parse_params({**{name: {} for name in _OTHERS}, "sources": {"site": source}}).sources["site"]
     assert isinstance(checked, GallerySource)

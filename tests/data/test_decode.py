@@ -16,7 +16,8 @@ from PIL import Image, ImageCms, JpegImagePlugin
 from photoqual.config import PhotosParams
 from photoqual.errors import UnreadablePhoto
 from photoqual.photos.decode import model_size, open_photo, stored_input, taken_at, working_copy
-from photoqual.photos.fingerprints import near_duplicates, perceptual_hash, photo_id, split_units
+from photoqual.photos.duplicates import near_duplicates, split_units
+from photoqual.photos.fingerprints import perceptual_hash, photo_id
 from tests.conftest import encoded, scene
 
 LIMITS = PhotosParams(max_side=64, max_megapixels=1.0, max_megabytes=0.2)

@@ -109,7 +109,7 @@ def test_groups_come_from_the_path_or_a_table(
 
 def test_what_is_no_photo_of_the_folder_is_counted_and_never_read(top: Path) -> None:
     (top / "good/notes.txt").write_text("no photo")
-    (top / "good/raw.cr2").write_bytes(b"raw")
+    (top / "good/film.mov").write_bytes(b"film")
     (top / "good/.hidden.jpg").write_bytes(b"hidden")
     put(top / ".trash/3.jpg")
     put(top / "lost.jpg")

@@ -6,7 +6,9 @@ from itertools import pairwise
 
 import pytest
 
-from photoqual.sources.records import Fetched, Known, Record
+from photoqual.errors import SourceError
+from photoqual.photos.forgotten import Forgotten, key_digest
+from photoqual.sources.records import FORGOTTEN, Event, Fetched, Known, KnownPhotos, Record, Skipped
 from tests.data.gallery_site import GallerySite, answer, crawl, failing, moved, photo_bytes, votes_of
 
 ROBOTS = answer("User-agent: *\nDisallow: /photos/5\n", kind="text/plain")
@@ -60,7 +62,7 @@ def test_a_page_gives_votes_category_group_date_and_size(site: GallerySite, even
 def test_robots_txt_is_asked_first_and_obeyed(site: GallerySite, events: list[object]) -> None:
     assert site.requests[0].path == "/robots.txt"
     assert site.times_asked("/photos/5") == 0
-    assert [(event.reason, event.where) for event in events if not isinstance(event, Fetched)] == [
+    assert [(event.reason, event.where) for event in events if isinstance(event, Skipped)] == [
         ("robots_txt", f"{site.url}/photos/5")
     ]
 
@@ -89,12 +91,64 @@ def test_what_is_known_is_not_fetched_again_and_a_moved_image_is() -> None:
         assert found["/photos/1"].record.votes_mean == votes_of(1)[0]
 
 
+def test_what_was_forgotten_is_not_even_asked_for() -> None:
+    with GallerySite(photos=3) as site:
+        listed = Forgotten(keys=frozenset({key_digest("club", "/photos/2")}))
+        events = list(crawl(site.source(), known=KnownPhotos("club", {}, listed)))
+        assert sorted(photos_of(events)) == ["/photos/1", "/photos/3"]
+        assert [event for event in events if isinstance(event, Skipped)] == [FORGOTTEN]
+        assert site.times_asked("/photos/2") == 0
+
+
+def test_a_listing_that_shows_nothing_any_more_is_an_error_though_known_pages_answer() -> None:
+    with GallerySite(photos=1, replies={"/photos": [failing(404)]}) as site:
+        known = {"/photos/1": Known(f"{site.url}/images/1.jpg", None, page_url=f"{site.url}/photos/1")}
+        events = crawl(site.source(), known=known)
+        assert {event.record.source_key for event in events_until_error(events)} == {"/photos/1"}
+
+
+def events_until_error(events: Iterator[Event]) -> list[Fetched]:
+    """Return the photos that came before the error that says that the listing answered 404."""
+    came: list[Event] = []
+    with pytest.raises(SourceError, match="/photos answered 404"):
+        came.extend(events)
+    return [event for event in came if isinstance(event, Fetched)]
+
+
 def test_the_delay_lies_between_any_two_requests() -> None:
     with GallerySite(photos=2) as site:
         list(crawl(site.source(politeness={"delay_seconds": 0.4})))
         times = sorted(request.at for request in site.requests)
         assert len(times) == 6
         assert min(later - earlier for earlier, later in pairwise(times)) > 0.3
+
+
+def gaps(site: GallerySite) -> list[float]:
+    """Return the seconds between the site's requests, the shortest first."""
+    times = sorted(request.at for request in site.requests)
+    return sorted(later - earlier for earlier, later in pairwise(times))
+
+
+def test_the_delay_that_robots_txt_asks_for_is_kept_though_the_site_is_fast() -> None:
+    robots = answer("User-agent: *\nCrawl-delay: 0.5\n", kind="text/plain")
+    with GallerySite(photos=2, replies={"/robots.txt": [robots]}) as site:
+        assert len(photos_of(list(crawl(site.source(politeness={"adaptive": True}))))) == 2
+        assert gaps(site)[1] > 0.4, "the first page follows robots.txt at once"
+
+
+def test_a_slow_site_is_asked_for_about_one_thing_at_a_time() -> None:
+    with GallerySite(photos=6, latency=0.3) as site:
+        assert len(photos_of(list(crawl(site.source(politeness={"adaptive": True}))))) == 6
+        assert gaps(site)[len(site.requests) // 2] > 0.2
+
+
+def test_a_server_that_is_overrun_is_left_in_peace_by_all_requests_for_as_long_as_it_asks() -> None:
+    with GallerySite(photos=8, per_page=8) as site:
+        site.replies["/photos/4"] = [failing(429, Retry_After="3"), site.reply_to("/photos/4")]
+        source = site.source(politeness={"concurrency": 2, "delay_seconds": 0.1})
+        assert len(photos_of(list(crawl(source)))) == 8
+        first = next(request.at for request in site.requests if request.path == "/photos/4")
+        assert [request.path for request in site.requests if 0.5 < request.at - first < 2.8] == []
 
 
 def test_robots_txt_may_be_overridden_for_a_site_of_ones_own() -> None:

@@ -9,12 +9,13 @@ import pytest
 
 from photoqual.errors import ConfigError, SourceError
 from photoqual.sources._addresses import is_public, refusal
-from photoqual.sources.records import Fetched, Skipped
+from photoqual.sources.records import Event, Fetched, Skipped
 from tests.data.gallery_site import (
     GallerySite,
     Reply,
     answer,
     broken_off,
+    claiming,
     crawl,
     dripping,
     endless,
@@ -22,6 +23,7 @@ from tests.data.gallery_site import (
     microdata,
     moved,
     photo_bytes,
+    reset,
     silent,
     zipped,
 )
@@ -37,7 +39,7 @@ FATES: list[tuple[str, str, Reply]] = [
     ("timeout", "/photos/3", silent),
     ("timeout", "/photos/4", dripping),
     ("connection_lost", "/photos/5", broken_off),
-    ("too_many_bytes", "/photos/6", endless),
+    ("too_many_bytes", "/photos/6", claiming("1000000000")),
     ("too_many_bytes", "/photos/7", zipped(b" " * 11_000_000)),
     ("other_host", "/photos/8", moved(ELSEWHERE)),
     ("other_host", "/photos/9", moved(METADATA)),
@@ -60,15 +62,26 @@ FATES: list[tuple[str, str, Reply]] = [
     ("image_connection_lost", "/images/26.jpg", broken_off),
     ("http_429", "/photos/27", failing(429, Retry_After="999999")),
     ("image_too_many_redirects", "/images/28.jpg", moved("/images/28.jpg")),
+    ("too_many_redirects", "/photos/29", moved("/photos/29")),
+    ("connection_lost", "/photos/30", reset),
+    ("image_connection_lost", "/images/31.jpg", reset),
+    ("image_other_host", "/images/32.jpg", moved(METADATA)),
+    ("image_http_302", "/images/33.jpg", moved("file:///etc/passwd")),
+    ("image_connection_lost", "/images/34.jpg", claiming("many")),
+    ("image_connection_lost", "/images/35.jpg", claiming("-5")),
+    ("image_timeout", "/images/36.jpg", claiming("9999", b"....")),
+    ("image_address_too_long", "/photos/37", answer(microdata(37, image="/" + "a" * 4000))),
 ]
 AGAIN = {f"/photos/11?again={turn}": moved(f"/photos/11?again={turn + 1}") for turn in range(1, 9)}
 LINKS = ["javascript:void(0)", "mailto:club@example.org", "http://[::1", "http://elsewhere.example/photos/1"]
+ODD = ["/photos/../../etc/passwd", "/photos/\u202e\x00\u200f1", "/photos/" + "a" * 4000, "/photos/<script>&quot;"]
 WELL = len(FATES) + 1
 """The number of the first photo that nothing is wrong with."""
 HEAVY: list[tuple[str, Reply]] = [
     (f"/images/{WELL + 2}.jpg", endless),
     (f"/images/{WELL + 3}.jpg", answer(b"." * 60_000, kind="image/jpeg")),
     (f"/images/{WELL + 4}.jpg", zipped(b"." * 60_000)),
+    (f"/images/{WELL + 5}.jpg", claiming("1000000000", b"....")),
 ]
 
 
@@ -76,18 +89,19 @@ HEAVY: list[tuple[str, Reply]] = [
 def site() -> Iterator[GallerySite]:
     bad = {path: reply for _, path, reply in FATES} | dict(HEAVY) | AGAIN
     replies = {path: [reply] for path, reply in bad.items()}
-    with GallerySite(photos=WELL + 4, per_page=20, replies=replies, extra_links=LINKS) as site:
+    with GallerySite(photos=WELL + 6, per_page=20, replies=replies, extra_links=LINKS + ODD) as site:
+        site.replies[f"/images/{WELL + 6}.jpg"] = [claiming("100", photo_bytes(1))]
         yield site
 
 
 @pytest.fixture(scope="module")
-def events(site: GallerySite) -> list[Fetched | Skipped]:
+def events(site: GallerySite) -> list[Event]:
     return list(crawl(site.source(politeness={"timeout_seconds": 2.0}), max_megabytes=0.05))
 
 
 @pytest.mark.parametrize(("reason", "path", "reply"), FATES, ids=[f"{reason} {path}" for reason, path, _ in FATES])
 def test_what_cannot_be_used_is_counted_with_its_reason(
-    site: GallerySite, events: list[Fetched | Skipped], reason: str, path: str, reply: Reply
+    site: GallerySite, events: list[Event], reason: str, path: str, reply: Reply
 ) -> None:
     number = path.rpartition("/")[2].removesuffix(".jpg")
     own = {f"{site.url}/photos/{number}", f"{site.url}/images/{number}.jpg", f"{site.url}/photos/{number}?again=5"}
@@ -96,21 +110,25 @@ def test_what_cannot_be_used_is_counted_with_its_reason(
     assert f"/photos/{number}" not in [event.record.source_key for event in events if isinstance(event, Fetched)]
 
 
-def test_everything_is_counted_once_and_no_more(events: list[Fetched | Skipped]) -> None:
+def test_everything_is_counted_once_and_no_more(events: list[Event]) -> None:
     skipped = [event.reason for event in events if isinstance(event, Skipped)]
-    expected = [reason for reason, _, _ in FATES] + ["not_http"] * 3 + ["other_host"]
+    expected = (
+        [reason for reason, _, _ in FATES] + ["not_http"] * 3 + ["other_host", "address_too_long"] + ["http_404"] * 3
+    )
     assert sorted(skipped) == sorted(expected)
 
 
-def test_the_photos_that_nothing_is_wrong_with_come_all_the_same(events: list[Fetched | Skipped]) -> None:
+def test_the_photos_that_nothing_is_wrong_with_come_all_the_same(events: list[Event]) -> None:
     found = {event.record.source_key: event.data for event in events if isinstance(event, Fetched) and event.data}
+    too_few = found.pop(f"/photos/{WELL + 6}")
     assert found == {f"/photos/{number}": photo_bytes(number) for number in (WELL, WELL + 1)}
+    assert too_few == photo_bytes(1)[:100]
 
 
-def test_an_image_that_is_too_heavy_is_refused_for_good(events: list[Fetched | Skipped]) -> None:
+def test_an_image_that_is_too_heavy_is_refused_for_good(events: list[Event]) -> None:
     refused = {event.record.source_key: event.refused for event in events if isinstance(event, Fetched)}
     assert {key: reason for key, reason in refused.items() if reason} == {
-        f"/photos/{number}": "too_many_bytes" for number in range(WELL + 2, WELL + 5)
+        f"/photos/{number}": "too_many_bytes" for number in range(WELL + 2, WELL + 6)
     }
 
 
@@ -128,6 +146,13 @@ SITES: list[tuple[str, dict[str, Reply], dict[str, Any], str, str]] = [
     ("silent", {"/photos": silent, "/robots.txt": silent}, {"timeout_seconds": 1.0}, "in time", "again"),
     ("moved away", {"/photos": moved(ELSEWHERE)}, {}, "a host that the source does not name", "image_hosts"),
     ("closed to us", {"/robots.txt": answer("User-agent: *\nDisallow: /")}, {}, "robots.txt", "obey_robots"),
+    (
+        "asks for days",
+        {"/robots.txt": answer("User-agent: *\nCrawl-delay: 86400")},
+        {},
+        "wait for minutes",
+        "obey_robots",
+    ),
     ("private", {}, {"allow_private_addresses": False}, "private address", "allow_private_addresses"),
     ("empty", {"/photos": NOTHING}, {}, "shows no photo link", "photo_links"),
     ("a file", {"/photos": answer(b"\x89PNG\r\n\x1a\n", kind="image/png")}, {}, "is not an HTML page", "again"),

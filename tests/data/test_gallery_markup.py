@@ -8,7 +8,8 @@ import pytest
 from parsel import Selector
 
 from photoqual.config import Selectors
-from photoqual.sources._markup import Facts, PageProblem, count, date, facts_from_schema, facts_from_selectors, number
+from photoqual.sources._markup import Facts, PageProblem, facts_from_schema, facts_from_selectors
+from photoqual.sources._text import count, date, number
 from tests.data.gallery_site import microdata
 
 URL = "https://photos.example/p/7"
@@ -42,7 +43,7 @@ def json_ld(value: object) -> str:
 
 
 def facts(html: str) -> Facts:
-    return facts_from_schema(html, URL)
+    return facts_from_schema(Selector(html), html, URL)
 
 
 def graph(*nodes: dict[str, object]) -> str:
@@ -145,6 +146,28 @@ def test_text_that_no_file_can_hold_is_mended() -> None:
     assert found.title is not None
     assert found.title.encode() == b"Photo ? 7"
     assert found.image.encode() == b"https://photos.example/?.jpg"
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [
+        ("<script>alert(1)</script>", "<script>alert(1)</script>"),
+        ("a\x00b\nc\r\td\x1b[31m", "a b c d [31m"),
+        ("\u202egnp.exe\u202c \u200fphoto", "gnp.exe photo"),
+        ("a" * 4000, "a" * 499 + "…"),
+        ("\x00\u202e", None),
+    ],
+)
+def test_titles_are_one_line_without_control_characters_and_not_long(name: str, expected: str | None) -> None:
+    stated = json.dumps({**PHOTO, "name": name, "genre": name}).replace("</", "<\\/")
+    found = facts(JSON_LD.format(stated))
+    assert (found.title, found.category) == (expected, expected)
+    found = facts_from_selectors(Selector(SELECTED.replace("Photo   7", name.replace("<", "&lt;"))), SELECTORS, URL)
+    assert found.title == (expected if name[1] != "\x00" else "ab c d [31m")
+
+
+def test_a_block_of_json_ld_that_is_malformed_does_not_spoil_the_others() -> None:
+    assert facts(JSON_LD.format('{"a": ') + json_ld(PHOTO) + JSON_LD.format("[" * 200_000)).title == "Photo 7"
 
 
 def crowd(nodes: int) -> list[dict[str, object]]:

@@ -138,7 +138,7 @@ def test_bad_images_are_set_aside_and_asked_for_again_only_at_another_address(
         for number, (data, _) in IMAGES.items():
             site.replies[f"/images/{number}.jpg"] = [answer(data, kind="image/jpeg")]
         limits = {"photos.max_megapixels": 5.0, "photos.max_megabytes": 0.2}
-        params = make_params(sources={"club": site.source()}, **limits)
+        params = make_params(sources={"club": site.source(revisit={"at_most_days": 0.0})}, **limits)
         summary = refresh(layout, params)["sources"]["club"]
         assert (summary["new"], summary["skipped"]) == (2, {})
         assert summary["quarantined"] == {reason: 1 for _, reason in IMAGES.values()}
@@ -163,7 +163,7 @@ def test_bad_images_are_set_aside_and_asked_for_again_only_at_another_address(
 
 def crawlers() -> list[psutil.Process]:
     found = psutil.Process().children()
-    return [child for child in found if "photoqual.sources._spider" in child.cmdline()]
+    return [child for child in found if "photoqual.sources._crawl" in child.cmdline()]
 
 
 @pytest.mark.parametrize("end", ["killed", "given up"])

@@ -47,9 +47,9 @@ ROWS = {"1.jpg": (4.5, 12), "trip/3.jpg": (2.0, 3)}
         "image\tmean\tvotes\n1.jpg\t4.5\t12\ntrip/3.jpg\t2\t3\n",
         "\ufeffimage,mean,votes\r\n1.jpg,4.5,12\r\ntrip/3.jpg,2,3",
         ' votes , image , mean \n 12 , 1.jpg , 4.5 \n\n"3","trip/3.jpg","2.0"\n',
-        "image,mean,votes,note\n1.jpg,4.5,12.0,fine,too many\ntrip/3.jpg,2,3\n",
+        "image,mean,votes,note\n1.jpg,4.5,12.0,fine,,\ntrip/3.jpg,2,3\n",
     ],
-    ids=["comma", "semicolon", "tab", "byte order mark", "spaces and quotes", "long and short rows"],
+    ids=["comma", "semicolon", "tab", "byte order mark", "spaces and quotes", "trailing commas and short rows"],
 )
 def test_every_spelling_of_a_table_gives_the_same_votes(top: Path, table: str) -> None:
     found, passed = harvest(top.parent, table)
@@ -120,6 +120,7 @@ def test_without_a_column_of_counts_each_photo_has_one_vote(top: Path) -> None:
         ("trip/../../secret.jpg,4,5", "leaves_folder"),
         ("link.jpg,4,5", "leaves_folder"),
         ("/etc/hostname,4,5", "leaves_folder"),
+        ("1.jpg,4,5,12", "too_many_values"),
         ("2.jpg,3,3", "duplicate_row"),
         ("./2.jpg,3,3", "duplicate_row"),
         ("trip/../2.jpg,3,3", "duplicate_row"),
@@ -137,6 +138,7 @@ def test_a_wrong_row_is_counted_by_its_reason_and_the_others_are_kept(top: Path,
     ("table", "options", "says"),
     [
         ("image,score,n\n", {}, r"no column 'mean', 'votes'; it has image, score, n\. Set `mean`, `count`"),
+        ("image,mean,mean,votes\n", {}, "has column 'mean' more than once"),
         ("image,mean,votes\n", {"category": "kind"}, r"no column 'kind'.*`category`"),
         ("image|mean|votes\n", {}, r"no column .*it has image\|mean\|votes"),
         ("", {}, "it has none"),
@@ -149,6 +151,7 @@ def test_a_wrong_row_is_counted_by_its_reason_and_the_others_are_kept(top: Path,
     ],
     ids=[
         "columns",
+        "twice",
         "option",
         "delimiter",
         "empty",

@@ -18,6 +18,7 @@ from photoqual.rating.rater import Rating, Skipped, find_photos, rate
 from photoqual.rating.reasons import reasons
 from photoqual.training.train import train
 from tests.conftest import encoded, scene
+from tests.data.camera_files import heic
 from tests.model.project import make_project
 
 
@@ -155,17 +156,22 @@ def test_a_folder_that_is_no_model_is_a_clear_error(gallery: Path, tmp_path: Pat
     assert "Traceback" not in run.stderr
 
 
-def test_what_cannot_be_rated_by_its_name_or_kind_is_skipped_with_a_reason(tmp_path: Path) -> None:
+def test_what_cannot_be_rated_by_its_name_or_kind_is_skipped_with_a_reason(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     (tmp_path / "ours.jpg").write_bytes(encoded(scene(1)))
     (tmp_path / "ours.xmp").write_text("a sidecar")
-    (tmp_path / "phone.HEIC").write_bytes(b"x")
+    (tmp_path / "phone.HEIC").write_bytes(heic(scene(3)))
     os.mkfifo(tmp_path / "pipe.jpg")
     (tmp_path / os.fsdecode(b"caf\xe9.jpg")).write_bytes(encoded(scene(2)))
     found = list(find_photos([tmp_path]))
-    assert [item for item in found if isinstance(item, Path)] == [tmp_path / "ours.jpg"]
+    assert [item for item in found if isinstance(item, Path)] == [tmp_path / "ours.jpg", tmp_path / "phone.HEIC"]
     reasons_seen = {item.reason for item in found if isinstance(item, Skipped)}
-    assert reasons_seen == {"unsupported_format", "not_a_file", "name_is_not_utf8"}
+    assert reasons_seen == {"not_a_file", "name_is_not_utf8"}
     assert all(item.photo.encode() for item in found if isinstance(item, Skipped))
+    monkeypatch.setattr("photoqual.photos.formats._installed", lambda package: False)
+    missing = [item for item in find_photos([tmp_path / "phone.HEIC"]) if isinstance(item, Skipped)]
+    assert [(item.reason, "photoqual[raw]" in item.message) for item in missing] == [("heic_decoder_missing", True)]
 
 
 @pytest.mark.parametrize(

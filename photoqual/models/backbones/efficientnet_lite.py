@@ -152,7 +152,8 @@ def _fan_out() -> Any:
 
 
 def _normalised(x: Any, name: str) -> Any:
-    return quiet_keras().layers.BatchNormalization(epsilon=1e-3, momentum=0.99, name=f"{name}_bn")(x)
+    """Normalise; when fine-tuned, the running statistics follow within tens of steps, as an epoch has few."""
+    return quiet_keras().layers.BatchNormalization(epsilon=1e-3, momentum=0.9, name=f"{name}_bn")(x)
 
 
 def _relu6(x: Any, name: str) -> Any:

@@ -52,7 +52,7 @@ def _float_arrays(path: Path, most: int) -> int:
     """Return how many arrays of weights the file holds; states of random numbers and of optimizers are left out. Raise
     ValueError before anything is read when the file, unpacked, or its arrays take more than `most` bytes.
     """
-    import h5py  # type: ignore[import-untyped] # comes with Keras
+    import h5py  # comes with Keras
 
     source: Any = path
     if zipfile.is_zipfile(path):

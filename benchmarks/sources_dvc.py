@@ -3,7 +3,6 @@
 import argparse
 import shutil
 import statistics
-from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -31,21 +30,21 @@ def dvc_rows(folder: Path, options: argparse.Namespace) -> list[Row]:
     for number in range(options.runs):
         for kind, found in local.items():
             remote = folder / f"store-{kind}-{number}"
-            found.append(_took(folder, kind, Project(folder / "project"), lambda of, at=remote: versioned(of, str(at))))
+            found.append(_took(folder, kind, Project(folder / "project"), str(remote)))
             shutil.rmtree(remote)
     far: Took = {}
     with object_store(folder / "weed") as store:
         store.owner.create_bucket(Bucket=_BUCKET)
         for kind in _KINDS:
             project = Project(folder / "project", store.environment)
-            remote, endpoint = f"s3://{_BUCKET}/{kind}", store.endpoint_url
-            far[kind] = [_took(folder, kind, project, lambda of, at=remote: versioned(of, at, endpointurl=endpoint))]
+            address = f"s3://{_BUCKET}/{kind}"
+            far[kind] = [_took(folder, kind, project, address, endpointurl=store.endpoint_url)]
     return [*_rows("a folder", options.photos, local), *_rows("SeaweedFS", options.photos, far)]
 
 
-def _took(folder: Path, kind: str, project: Project, version: Callable[[Project], None]) -> tuple[float, float]:
+def _took(folder: Path, kind: str, project: Project, remote: str, **options: str) -> tuple[float, float]:
     """Return the seconds of `dvc add` and of `dvc push` in a fresh project, which is removed again."""
-    version(project.write())
+    versioned(project.write(), remote, **options)
     shutil.copytree(folder / "made" / kind, project.root / "data/photos")
     seconds = project.dvc("add", "data/photos"), project.dvc("push")
     shutil.rmtree(project.root)

@@ -21,6 +21,7 @@ from tests.servers import free_port
 _START_SECONDS = 120
 _PORTS = ("master.port", "volume.port", "filer.port", "s3.port")
 _OPTIONS = (
+    "-s3.port.lance=0",  # else a port that all stores share
     "-s3",
     "-master.telemetry=false",
     "-master.volumeSizeLimitMB=64",

@@ -267,7 +267,7 @@ def crawl(
     """Crawl `source` by the real crawler in its own process and yield what comes."""
     checked = parse_params({**{name: {} for name in _OTHERS}, "sources": {"site": source}}).sources["site"]
     assert isinstance(checked, GallerySource)
-    yield from Gallery(checked, PhotosParams(**photos)).harvest(known or {}, limit=limit)
+    yield from Gallery(checked, PhotosParams(**photos)).harvest({} if known is None else known, limit=limit)
 
 
 _OTHERS = ("photos", "labels", "validation", "split", "model", "train", "evaluate", "promote")

@@ -1,6 +1,6 @@
 """The gallery source on a site that is well: what a crawl finds, how it behaves as a guest, and what it asks twice."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 from itertools import pairwise
 
@@ -28,7 +28,7 @@ def events(site: GallerySite) -> list[object]:
     return list(crawl(source))
 
 
-def photos_of(events: list[object]) -> dict[str, Fetched]:
+def photos_of(events: Sequence[object]) -> dict[str, Fetched]:
     found = [event for event in events if isinstance(event, Fetched)]
     by_key = {event.record.source_key: event for event in found}
     assert len(by_key) == len(found), "a photo came twice"

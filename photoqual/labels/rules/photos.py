@@ -20,7 +20,7 @@ def label_photos(catalog: pd.DataFrame, params: LabelsParams) -> tuple[pd.DataFr
     """
     rows = rows_of(catalog)
     status = rows["status"].fill_null("")
-    usable, removed = pc.equal(status, catalogs.OK), pc.equal(status, catalogs.REMOVED)
+    usable, removed, gone = (pc.equal(status, one) for one in (catalogs.OK, catalogs.REMOVED, catalogs.GONE))
     pages = pc.starts_with(status, catalogs.PAGE)
     excluded = pc.and_(
         usable, pc.is_in(rows["category"].fill_null(""), pa.array(params.exclude_categories, pa.string()))
@@ -33,7 +33,8 @@ def label_photos(catalog: pd.DataFrame, params: LabelsParams) -> tuple[pd.DataFr
     good = kinds.RULES[params.rule](judged, params)
     left_out = {
         "source_removed": _count(removed),
-        "quarantined": len(rows) - _count(usable) - _count(removed) - _count(pages),
+        "gone": _count(gone),
+        "quarantined": len(rows) - sum(map(_count, (usable, removed, gone, pages))),
         "excluded_category": _count(excluded),
         "too_few_votes": int((~enough).sum()),
         "middle_or_unrated": int((good < 0).sum()),

@@ -61,9 +61,8 @@ def fold(layout: Layout) -> bool:
         before = _places(_digests(rows), _digests(base))
         known = base.select(["votes_count", "votes_mean"]).take(pa.array(before, mask=before < 0))
         history.write_history(layout.votes, history.changes(rows, known), found[-1][1])
-        stays = np.ones(len(base), dtype=bool)
-        stays[before[before >= 0]] = False
-        catalogs.write_rows(layout.catalog, pa.concat_tables([base.filter(pa.array(stays)), rows]))
+        replaced = before[before >= 0]
+        catalogs.write_rows(layout.catalog, pa.concat_tables([base, rows]), without=replaced)
     shutil.rmtree(folder, ignore_errors=True)
     return bool(found)
 
@@ -96,7 +95,7 @@ def _digests(rows: pa.Table) -> np.ndarray:
 def _last_of_each(rows: pa.Table) -> pa.Table:
     """Return the last row of each key."""
     _, places = np.unique(_digests(rows)[::-1], return_index=True)
-    return rows.take(pa.array(np.sort(len(rows) - 1 - places)))
+    return rows if len(places) == len(rows) else rows.take(pa.array(np.sort(len(rows) - 1 - places)))
 
 
 def _places(wanted: np.ndarray, held: np.ndarray) -> np.ndarray:

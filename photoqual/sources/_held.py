@@ -3,8 +3,7 @@
 from collections.abc import ItemsView, Iterator, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import fields
-from datetime import datetime, timedelta
-from typing import Any
+from datetime import UTC, datetime, timedelta
 
 import numpy as np
 import pyarrow as pa
@@ -12,13 +11,17 @@ import pyarrow.compute as pc
 
 from photoqual.photos import catalog as catalogs
 from photoqual.photos import formats
-from photoqual.photos.columns import whole
 from photoqual.photos.positions import Positions, id_digest, key_digest, key_digests
 from photoqual.sources._decoding import CRASHED, HUNG
 from photoqual.sources.records import Known
 
 _KNOWN = [item.name for item in fields(Known) if item.name != "forgotten"]
-_BLOCK = 4096
+NEW, AGAIN = -1, -2
+"""In place of a row's number: the catalog did not hold the photo; the photo was given before in this refresh."""
+_BLOCK, _NEAR = 256, 64
+"""Rows that are read together, once rows so near to one another are asked for in turn."""
+_INSTANTS = [name for name in _KNOWN if pa.types.is_timestamp(catalogs.SCHEMA.field(name).type)]
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MAY_BE_THE_MACHINE = (CRASHED, HUNG, "out_of_memory")
 _RETRIED_AFTER = timedelta(days=7)
 """How long a photo rests that was refused for such a reason."""
@@ -38,22 +41,24 @@ class Held:
         ids = (id_digest(one) for batch in stored.to_batches(_BLOCK) for one in batch["photo_id"].to_pylist())
         self._places = Positions(ids, codes << 32 | np.asarray(stored["row"], dtype=np.int64))
 
-    def number(self, source: str, source_key: str) -> int | None:
-        """Return the number of a photo's row; None when the catalog did not hold it."""
+    def number(self, source: str, source_key: str) -> int:
+        """Return the number of a photo's row, or NEW."""
         number = self._numbers.get(key_digest(source, source_key))
-        return None if number is None or number >= len(self.rows) else number
+        return NEW if number is None or number >= len(self.rows) else number
 
-    def give(self, source: str, source_key: str) -> bool:
-        """Note that the source gave this photo. Return whether it is the first time in this refresh."""
+    def give(self, source: str, source_key: str) -> int:
+        """Note that the source gave this photo. Return the number of its row, NEW when the catalog did not hold it, or
+        AGAIN when it was given before in this refresh.
+        """
         digest = key_digest(source, source_key)
         number = self._numbers.get(digest)
         if number is None:
             self._numbers.add(digest, len(self.rows))
-            return True
-        first = number < len(self.rows) and not self._given[number]
-        if first:
-            self._given[number] = True
-        return first
+            return NEW
+        if number >= len(self.rows) or self._given[number]:
+            return AGAIN
+        self._given[number] = True
+        return number
 
     def was_given(self, source: str, source_key: str) -> bool:
         number = self._numbers.get(key_digest(source, source_key))
@@ -62,12 +67,13 @@ class Held:
     def see(self, source: str, source_key: str) -> None:
         """Note that this photo is there, whether or not the source can give it."""
         number = self.number(source, source_key)
-        if number is not None:
+        if number != NEW:
             self._there[number] = True
 
-    def at(self, numbers: Sequence[int | None]) -> pa.Table:
-        """Return the rows of `numbers`, with rows of nulls for None."""
-        return self.rows.take(pa.array(numbers, pa.int64()))
+    def at(self, numbers: Sequence[int]) -> pa.Table:
+        """Return the rows of `numbers`, with rows of nulls for NEW."""
+        places = np.asarray(numbers, dtype=np.int64)
+        return self.rows.take(pa.array(places, mask=places == NEW))
 
     def not_there(self, source: str) -> pa.Table:
         """Return the rows of `source` that hold a photo, are not set aside, and were neither given nor seen."""
@@ -119,16 +125,21 @@ class _KnownRows(Mapping[str, Known]):
 
     def __init__(self, held: Held, source: str, shown: np.ndarray) -> None:
         self._held, self._source, self._shown = held, source, shown
-        self._columns: list[Any] = [whole(held.rows, name) for name in _KNOWN]
+        self._table = pa.table({name: _plain(held.rows[name]) for name in ("source_key", *_KNOWN)})
+        self._last, self._start, self._block = -_BLOCK, 0, list[Known]()
 
     def __getitem__(self, source_key: str) -> Known:
         number = self._held.number(self._source, source_key)
-        if number is None or not self._shown[number]:
+        if number == NEW or not self._shown[number]:
             raise KeyError(source_key)
-        return Known(**{name: column[number].as_py() for name, column in zip(_KNOWN, self._columns, strict=True)})
+        if not self._start <= number < self._start + len(self._block):
+            length = _BLOCK if 0 < number - self._last <= _NEAR else 1
+            self._start, self._block = number, [known for _, known in _known(self._table.slice(number, length))]
+        self._last = number
+        return self._block[number - self._start]
 
     def __iter__(self) -> Iterator[str]:
-        return (key for key, _ in self._all([]))
+        return (key for key, _ in self.items())
 
     def __len__(self) -> int:
         return int(self._shown.sum())
@@ -136,13 +147,11 @@ class _KnownRows(Mapping[str, Known]):
     def items(self) -> ItemsView[str, Known]:
         return _Items(self)
 
-    def _all(self, names: Sequence[str]) -> Iterator[tuple[str, dict[str, Any]]]:
-        """Yield each key with its columns `names`."""
+    def all(self) -> Iterator[tuple[str, Known]]:
+        """Yield each key with what is known of it."""
         numbers = np.flatnonzero(self._shown)
-        table = self._held.rows.select(["source_key", *names])
         for start in range(0, len(numbers), _BLOCK):
-            for row in table.take(numbers[start : start + _BLOCK]).to_pylist():
-                yield row.pop("source_key"), row
+            yield from _known(self._table.take(pa.array(numbers[start : start + _BLOCK])))
 
 
 class _Items(ItemsView[str, Known]):
@@ -153,4 +162,18 @@ class _Items(ItemsView[str, Known]):
         self._known = known
 
     def __iter__(self) -> Iterator[tuple[str, Known]]:
-        return ((key, Known(**row)) for key, row in self._known._all(_KNOWN))
+        return self._known.all()
+
+
+def _plain(column: pa.ChunkedArray) -> pa.ChunkedArray:
+    """Return a column of instants as microseconds, which become Python's a good deal faster; any other as it is."""
+    return column.cast(pa.int64()) if pa.types.is_timestamp(column.type) else column
+
+
+def _known(rows: pa.Table) -> Iterator[tuple[str, Known]]:
+    """Yield the key of each of `rows` (columns from `_plain`) with what is known of it."""
+    columns = {name: rows[name].to_pylist() for name in rows.schema.names}
+    for name in _INSTANTS:
+        columns[name] = [None if since is None else _EPOCH + timedelta(microseconds=since) for since in columns[name]]
+    for key, *values in zip(*columns.values(), strict=True):
+        yield key, Known(**dict(zip(_KNOWN, values, strict=True)))

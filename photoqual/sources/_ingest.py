@@ -10,7 +10,7 @@ from collections import deque
 from collections.abc import Iterator
 from concurrent.futures import Future
 from contextlib import closing
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
@@ -25,7 +25,7 @@ from photoqual.photos.forgotten import read_forgotten
 from photoqual.sources import _decoding, _rows
 from photoqual.sources._counts import Counts
 from photoqual.sources._decoding import Decoded
-from photoqual.sources._held import Held
+from photoqual.sources._held import AGAIN, NEW, Held
 from photoqual.sources.records import FORGOTTEN, Event, Fetched, KnownPhotos, NotDue, Noted, Record, Skipped
 
 logger = logging.getLogger(__name__)
@@ -44,6 +44,7 @@ class Ingest:
             self.held = Held(catalogs.read_rows(layout.catalog))
         except MissingData:
             self.held = Held(catalogs.SCHEMA.empty_table())
+        pa.default_memory_pool().release_unused()
         self.forgotten = read_forgotten(layout.forgotten)
         self._journal = journal.Journal(layout, now)
         self._rows: list[pa.Table] = []
@@ -88,9 +89,19 @@ class Ingest:
     def close(self) -> None:
         """Write the catalog, if anything in it has changed."""
         self.write_down()
+        self.held = Held(catalogs.SCHEMA.empty_table())
         if not journal.fold(self.layout) and not self.layout.catalog.exists():
             catalogs.write_rows(self.layout.catalog, catalogs.SCHEMA.empty_table())
         self.layout.votes.mkdir(parents=True, exist_ok=True)
+
+
+@dataclass(frozen=True)
+class _Photo:
+    """A photo whose bytes were fetched, or refused before that; `number`: the place of its row in the catalog."""
+
+    record: Record
+    decoded: Decoded
+    number: int
 
 
 class _Harvest:
@@ -98,13 +109,13 @@ class _Harvest:
 
     def __init__(self, ingest: Ingest, counts: Counts) -> None:
         self.ingest, self.counts, self.source = ingest, counts, counts.source
-        self.batch: list[Fetched] = []
+        self.batch: list[tuple[Fetched, int]] = []
         self.batch_bytes = 0
-        self.decoding: deque[tuple[list[Fetched], Future[list[Decoded]]]] = deque()
-        self.waiting: list[tuple[Record, Decoded]] = []
+        self.decoding: deque[tuple[list[tuple[Fetched, int]], Future[list[Decoded]]]] = deque()
+        self.waiting: list[_Photo] = []
         self.waiting_ids: set[str] = set()
-        self.refused: list[tuple[Record, Decoded]] = []
-        self.known: list[Fetched] = []
+        self.refused: list[_Photo] = []
+        self.known: list[tuple[Fetched, int]] = []
         self.notes: list[Noted] = []
 
     def take(self, event: Event) -> None:
@@ -120,16 +131,23 @@ class _Harvest:
             self._note(event)
         elif self.ingest.forgotten.is_forgotten(self.source, event.record.source_key):
             self.counts.skip(FORGOTTEN.reason, FORGOTTEN.where)
-        elif problem := self._problem(event.record.source_key):
-            self.counts.skip(problem, repr(event.record.source_key))
+        elif not _is_utf8(event.record.source_key):
+            self.counts.skip("key_is_not_utf8", repr(event.record.source_key))
+        else:
+            self._take(event, self.ingest.held.give(self.source, event.record.source_key))
+
+    def _take(self, event: Fetched, number: int) -> None:
+        """Take in a photo; `number`: the place of its row in the catalog."""
+        if number == AGAIN:
+            self.counts.skip("key_given_twice", event.record.source_key)
         elif event.refused is not None:
-            self._refuse(event.record, Decoded(None, refused=event.refused))
+            self._refuse(_Photo(event.record, Decoded(None, refused=event.refused), number))
         elif event.data is not None:
-            self._decode(event, event.data)
-        elif self.ingest.held.number(self.source, event.record.source_key) is None:
+            self._decode(event, event.data, number)
+        elif number == NEW:
             self.counts.skip("not_fetched", event.record.source_key)
         else:
-            self.known.append(event)
+            self.known.append((event, number))
             if len(self.known) >= _BATCH:
                 self._settle()
 
@@ -145,16 +163,8 @@ class _Harvest:
     def close(self) -> None:
         self.flush()
 
-    def _problem(self, source_key: str) -> str | None:
-        """Return why a photo cannot be taken in under this key, or None; note that it was given."""
-        try:
-            source_key.encode()
-        except UnicodeEncodeError:
-            return "key_is_not_utf8"
-        return None if self.ingest.held.give(self.source, source_key) else "key_given_twice"
-
-    def _decode(self, event: Fetched, data: bytes) -> None:
-        self.batch.append(event)
+    def _decode(self, event: Fetched, data: bytes, number: int) -> None:
+        self.batch.append((event, number))
         self.batch_bytes += len(data)
         decoders = _decoding.shared()
         while self.decoding and self.decoding[0][1].done():
@@ -168,37 +178,35 @@ class _Harvest:
     def _begin(self) -> None:
         """Have the photos of the batch decoded."""
         if self.batch:
-            photos = [event.data or b"" for event in self.batch]
+            photos = [event.data or b"" for event, _ in self.batch]
             self.decoding.append((self.batch, _decoding.shared().begin(photos, self.ingest.params)))
             self.batch, self.batch_bytes = [], 0
 
     def _finish(self) -> None:
         """Take in the photos whose decoding was begun first."""
         events, future = self.decoding.popleft()
-        for event, decoded in zip(events, future.result(), strict=True):
-            record = event.record
-            if self.ingest.forgotten.is_forgotten(self.source, record.source_key, decoded.photo_id):
+        for (event, number), decoded in zip(events, future.result(), strict=True):
+            if self.ingest.forgotten.is_forgotten(self.source, event.record.source_key, decoded.photo_id):
                 self.counts.skip(FORGOTTEN.reason, FORGOTTEN.where)
             elif decoded.copy is None:
-                self._refuse(record, decoded)
+                self._refuse(_Photo(event.record, decoded, number))
             else:
-                self._wait(_completed(record, decoded), decoded)
+                self._wait(_Photo(_completed(event.record, decoded), decoded, number))
 
-    def _refuse(self, record: Record, decoded: Decoded) -> None:
-        self.counts.quarantine(decoded.refused or "broken", record.page_url or record.source_key)
-        self.refused.append((record, decoded))
+    def _refuse(self, photo: _Photo) -> None:
+        self.counts.quarantine(photo.decoded.refused or "broken", photo.record.page_url or photo.record.source_key)
+        self.refused.append(photo)
         if len(self.refused) >= _BATCH:
             self._settle()
 
-    def _wait(self, record: Record, decoded: Decoded) -> None:
+    def _wait(self, photo: _Photo) -> None:
         """Let a photo wait for its shard."""
-        held, photo_id = self.ingest.held, decoded.photo_id or ""
-        number = held.number(self.source, record.source_key)
-        page = number is None or (held.rows["status"][number].as_py() or "").startswith(catalogs.PAGE)
-        self.counts.new += page
-        self.counts.updated += not page
+        held, photo_id = self.ingest.held, photo.decoded.photo_id or ""
+        new = photo.number == NEW or (held.rows["status"][photo.number].as_py() or "").startswith(catalogs.PAGE)
+        self.counts.new += new
+        self.counts.updated += not new
         self.counts.same_photo += photo_id in self.waiting_ids or held.place(photo_id) is not None
-        self.waiting.append((record, decoded))
+        self.waiting.append(photo)
         self.waiting_ids.add(photo_id)
         if len(self.waiting_ids) >= self.ingest.params.shard_photos:
             self._write_shard()
@@ -216,45 +224,53 @@ class _Harvest:
         """Keep the rows of what needed no shard."""
         ingest, source = self.ingest, self.source
         if self.known:
-            records = [event.record for event in self.known]
-            rows, news = _rows.updated(
-                source, records, [event.checked for event in self.known], self._held(records), ingest.now
-            )
+            events, numbers = zip(*self.known, strict=True)
+            records, checked = [event.record for event in events], [event.checked for event in events]
+            rows, news = _rows.updated(source, records, checked, ingest.held.at(numbers), ingest.now)
             self.counts.updated += int(news.sum())
             self.counts.unchanged += int((~news).sum())
             ingest.keep(rows)
         if self.notes:
-            numbers = [ingest.held.number(source, event.source_key) for event in self.notes]
+            numbers = tuple(ingest.held.number(source, event.source_key) for event in self.notes)
             ingest.keep(_rows.noted(source, self.notes, ingest.held.at(numbers), ingest.now))
-        if self.refused:
-            held = self._held([record for record, _ in self.refused])
-            ingest.keep(_rows.fetched(source, self.refused, [None] * len(self.refused), held, ingest.now))
+        self._keep(self.refused, [None] * len(self.refused))
         self.known, self.notes, self.refused = [], [], []
 
     def _write_shard(self) -> None:
         """Write the waiting photos as a shard, in the order of their keys, and keep the rows that name it."""
         ingest, layout = self.ingest, self.ingest.layout
-        self.waiting.sort(key=lambda photo: photo[0].source_key)
+        self.waiting.sort(key=lambda photo: photo.record.source_key)
         shard = shards.next_shard(layout.photos, self.source, ingest.now)
         places: list[tuple[str, int] | None] = []
         stored: list[dict[str, Any]] = []
-        for record, decoded in self.waiting:
-            photo_id = decoded.photo_id or ""
-            if ingest.held.place(photo_id) is None:
-                ingest.held.store(photo_id, shard, len(stored))
-                stored.append(_stored(self.source, record, decoded, ingest.now))
-            places.append(ingest.held.place(photo_id))
+        for photo in self.waiting:
+            photo_id = photo.decoded.photo_id or ""
+            place = ingest.held.place(photo_id)
+            if place is None:
+                place = (shard, len(stored))
+                ingest.held.store(photo_id, *place)
+                stored.append(_stored(self.source, photo.record, photo.decoded, ingest.now))
+            places.append(place)
         if stored:
             shards.write_shard(layout.photos / shard, stored)
             logger.info("%s: %d new photos in %s", self.source, len(stored), shard)
-        if self.waiting:
-            held = self._held([record for record, _ in self.waiting])
-            ingest.keep(_rows.fetched(self.source, self.waiting, places, held, ingest.now))
+        self._keep(self.waiting, places)
         self.waiting, self.waiting_ids = [], set()
 
-    def _held(self, records: list[Record]) -> pa.Table:
-        held = self.ingest.held
-        return held.at([held.number(self.source, record.source_key) for record in records])
+    def _keep(self, photos: list[_Photo], places: list[tuple[str, int] | None]) -> None:
+        """Keep the rows of photos whose bytes were fetched."""
+        if photos:
+            held = self.ingest.held.at([photo.number for photo in photos])
+            told = [(photo.record, photo.decoded) for photo in photos]
+            self.ingest.keep(_rows.fetched(self.source, told, places, held, self.ingest.now))
+
+
+def _is_utf8(text: str) -> bool:
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def _completed(record: Record, decoded: Decoded) -> Record:

@@ -2,15 +2,17 @@
 
 import json
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from photoqual.errors import DataError
 
 if TYPE_CHECKING:
     import pyarrow as pa
+
+T = TypeVar("T")
 
 
 @contextmanager
@@ -55,3 +57,25 @@ def read_table(path: Path) -> "pa.Table":
 def read_json(path: Path) -> Any:
     """Return the JSON value in `path`."""
     return json.loads(path.read_text(encoding="utf-8"))
+
+
+def read_json_lines(path: Path, parse: Callable[[Any], T], damaged: Callable[[int, str], DataError]) -> list[T]:
+    """Return what `parse` makes of each line of `path`, which is JSON; nothing where there is no file.
+
+    Raise `damaged(number, why)` for the first line that is no JSON or that `parse` refuses with a ValueError, TypeError,
+    KeyError or DataError; number 0 stands for the file as a whole.
+    """
+    try:
+        lines = path.read_text(encoding="utf-8").split("\n")
+    except FileNotFoundError:
+        return []
+    except (OSError, UnicodeDecodeError) as error:
+        raise damaged(0, str(error)) from None
+    found = []
+    for number, line in enumerate(lines, start=1):
+        if line.strip():
+            try:
+                found.append(parse(json.loads(line)))
+            except (ValueError, TypeError, KeyError, DataError) as error:
+                raise damaged(number, str(error)) from None
+    return found

@@ -10,6 +10,7 @@ import json
 import re
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -54,20 +55,7 @@ def key_digest(source: str, source_key: str) -> str:
 
 def read_entries(path: Path) -> list[Entry]:
     """Return the list in `path`, oldest first; none where there is no file. Raise DataError when a line is damaged."""
-    try:
-        lines = path.read_text(encoding="utf-8").split("\n")
-    except FileNotFoundError:
-        return []
-    except (OSError, UnicodeDecodeError) as error:
-        raise _damaged(path, 0, str(error)) from None
-    entries = []
-    for number, line in enumerate(lines, start=1):
-        if line.strip():
-            try:
-                entries.append(_entry(json.loads(line)))
-            except (ValueError, TypeError, KeyError) as error:
-                raise _damaged(path, number, str(error)) from None
-    return entries
+    return files.read_json_lines(path, _entry, partial(_damaged, path))
 
 
 def read_forgotten(path: Path) -> Forgotten:

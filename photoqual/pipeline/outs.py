@@ -6,6 +6,8 @@ They read outs of any earlier revision, so they ask for the columns they need an
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
+from photoqual.photos.catalog import OK, PAGE
+
 if TYPE_CHECKING:
     import pandas as pd
 
@@ -24,12 +26,13 @@ _MODEL_KEYS = (
 
 def of_catalog(catalog: "pd.DataFrame") -> dict[str, Any]:
     """Return photos by source, those set aside by reason, votes, and the time span of uploads and fetches."""
-    ok = catalog[catalog["status"] == "ok"].drop_duplicates("photo_id")
+    catalog = catalog[~catalog["status"].astype(str).str.startswith(PAGE)]  # pages that show no photo
+    ok = catalog[catalog["status"] == OK].drop_duplicates("photo_id")
     votes = ok["votes_count"].fillna(0)
     return {
         "photos": len(ok),
         "by_source": _counts(ok["source"]),
-        "quarantined": _counts(catalog.loc[catalog["status"] != "ok", "status"]),
+        "quarantined": _counts(catalog.loc[catalog["status"] != OK, "status"]),
         "votes": int(votes.sum()),
         "photos_with_votes": int((votes > 0).sum()),
         "uploaded": _span(ok["uploaded_at"]),

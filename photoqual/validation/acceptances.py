@@ -8,6 +8,7 @@ data finds the line that belongs to it. Lines are only ever added: of two branch
 
 import json
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -36,24 +37,15 @@ class Acceptance(Strict):
 
 def read_acceptances(path: Path) -> list[Acceptance]:
     """Return the lines of `path`, oldest first; none where there is no file. Raise DataError when one is damaged."""
+    return files.read_json_lines(path, _acceptance, partial(_damaged, path))
+
+
+def _acceptance(values: Any) -> Acceptance:
+    sides = {side: parse_accepted(values[side], origin=side).model_dump() for side in ("before", "now")}
     try:
-        lines = path.read_text(encoding="utf-8").split("\n")
-    except FileNotFoundError:
-        return []
-    except (OSError, UnicodeDecodeError) as error:
-        raise _damaged(path, 0, str(error)) from None
-    found = []
-    for number, line in enumerate(lines, start=1):
-        if line.strip():
-            try:
-                values = json.loads(line)
-                sides = {side: parse_accepted(values[side], origin=side).model_dump() for side in ("before", "now")}
-                found.append(Acceptance.model_validate({**values, **sides}))
-            except ValidationError as error:
-                raise _damaged(path, number, str(error.errors()[0]["msg"])) from None
-            except (ValueError, TypeError, KeyError, DataError) as error:
-                raise _damaged(path, number, str(error)) from None
-    return found
+        return Acceptance.model_validate({**values, **sides})
+    except ValidationError as error:
+        raise ValueError(str(error.errors()[0]["msg"])) from None
 
 
 def _damaged(path: Path, number: int, problem: str) -> DataError:

@@ -49,6 +49,7 @@ def test_the_catalog_tells_photos_by_source_reasons_votes_and_span(make_catalog:
         {"source": "b", "votes_count": 9, "status": "truncated"},
         {"source": "b", "status": "truncated", "photo_id": None},
         {"source": "c", "status": "source_removed"},
+        {"source": "c", "status": "page:http_404", "photo_id": None},
     )
     told = outs.of_catalog(catalog)
     assert told["photos"] == 3

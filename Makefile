@@ -3,7 +3,7 @@
 PYTHON ?= $(shell for p in python3.11 python3.12 python3.13 python3; do command -v $$p >/dev/null && $$p -c 'import sys; sys.exit(not (3,11) <= sys.version_info[:2] <= (3,13))' && echo $$p && break; done)
 BIN := .venv/bin
 UV_VERSION := 0.13.9
-EXTRAS := --extra harvest --extra raw --extra pipeline --extra train-cpu --extra backbones --extra starter --extra tune --extra registry --extra airflow --extra demo
+EXTRAS := --extra harvest --extra raw --extra pipeline --extra train-cpu --extra backbones --extra starter --extra tune --extra app --extra similar --extra faces --extra registry --extra airflow --extra demo
 INSTALLED := .venv/.installed
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 

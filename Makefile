@@ -32,7 +32,7 @@ repro: install ## Run the pipeline in this folder: dvc repro
 	$(BIN)/dvc repro
 
 test: install ## All tests, two files at a time
-	$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder tests/system tests/model tests/data tests/code
+	$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder tests/system tests/model tests/people tests/data tests/code
 
 test-long: install ## The tests with all their repetitions: kills, hostile images, large listings
 	PHOTOQUAL_TEST_LONG=1 $(BIN)/python -m pytest -n 2 --dist loadfile tests/data tests/code

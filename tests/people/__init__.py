@@ -1,0 +1,1 @@
+"""Tests of what people meet: rating, reasons, sidecars, culling, the app."""

@@ -1,0 +1,103 @@
+"""The services that this machine is told to use: model registry, DVC store, checkpoints, the project's repository."""
+
+import uuid
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+
+from photoqual.doctor.findings import Check, Finding, State
+from photoqual.doctor.project import store_address
+from photoqual.errors import PipelineError
+from photoqual.layout import Layout
+from photoqual.pipeline.git import git, masked
+from photoqual.registry.store import CHAMPION, MODEL_NAME, connected, sqlite_file, tracking_uri, version_of
+from photoqual.settings import Settings
+from photoqual.training.checkpoints import address as checkpoints_address
+
+AREA = "services"
+
+
+def checks(layout: Layout) -> list[tuple[str, str, Check]]:
+    """Return the checks of the services."""
+    settings = Settings()
+    return [
+        (AREA, "registry", lambda: _registry(layout.root)),
+        (AREA, "DVC store", lambda: _store(settings.dvc_remote_url or store_address(layout.root))),
+        (AREA, "checkpoints", lambda: _checkpoints(checkpoints_address())),
+        (AREA, "repository", lambda: _repository(settings.project_url)),
+    ]
+
+
+def _registry(root: Path) -> Iterator[Finding]:
+    uri = tracking_uri(root)
+    file = sqlite_file(uri)
+    if file is not None and not file.exists():
+        yield Finding(AREA, "registry", State.absent, f"none at {file}", "`photoqual register` makes it.")
+        return
+    with connected(root) as client:
+        champion = version_of(client, CHAMPION)
+        where = masked(uri)
+        if champion is None:
+            step = "`photoqual register && photoqual promote` makes one."
+            yield Finding(AREA, "registry", State.warning, f"{where} answers; it has no champion", step)
+            return
+        made = datetime.fromtimestamp(int(champion.creation_timestamp) / 1000, UTC)
+        age = (datetime.now(UTC) - made).days
+        seen = f"{where} answers; champion: {MODEL_NAME} version {champion.version}, registered {age} days ago"
+        yield Finding(AREA, "registry", State.ok, seen)
+
+
+def _store(address: str | None) -> Iterator[Finding]:
+    if address is None:
+        step = "One machine needs none; for the DAGs: dvc remote add --default, or PHOTOQUAL_DVC_REMOTE_URL."
+        yield Finding(AREA, "DVC store", State.absent, "no DVC remote is configured", step)
+        return
+    yield from _writable("DVC store", address, "Check the address and the keys of the DVC remote.")
+
+
+def _checkpoints(address: str) -> Iterator[Finding]:
+    yield from _writable("checkpoints", address, "Mend PHOTOQUAL_CHECKPOINTS, or the keys of that store.")
+
+
+def _writable(name: str, address: str, next_step: str) -> Iterator[Finding]:
+    """Write, read and remove a few bytes at `address`, a folder or an address that fsspec knows."""
+    try:
+        import fsspec
+    except ImportError:
+        step = "pip install 'photoqual[pipeline]'"
+        yield Finding(AREA, name, State.absent, f"{masked(address)}: not tried, fsspec is not installed", step)
+        return
+    probe, said = f".doctor-{uuid.uuid4().hex}", b"photoqual doctor"
+    try:
+        files, folder = fsspec.core.url_to_fs(address if "://" in address else str(Path(address).expanduser()))
+        files.makedirs(folder, exist_ok=True)
+        path = f"{folder.rstrip('/')}/{probe}"
+        files.pipe_file(path, said)
+        read = files.cat_file(path)
+        files.rm_file(path)
+    except Exception as error:  # each store has errors of its own
+        seen = masked(f"{address} cannot be used: {type(error).__name__}: {error}")
+        yield Finding(AREA, name, State.problem, seen, next_step)
+        return
+    if read == said:
+        yield Finding(AREA, name, State.ok, f"{masked(address)} takes, gives and removes a file")
+    else:
+        yield Finding(AREA, name, State.problem, f"{masked(address)} gave back other bytes than it took", next_step)
+
+
+def _repository(address: str | None) -> Iterator[Finding]:
+    if address is None:
+        step = "One machine needs none; the DAGs need PHOTOQUAL_PROJECT_URL."
+        yield Finding(AREA, "repository", State.absent, "PHOTOQUAL_PROJECT_URL is not set", step)
+        return
+    try:
+        heads = {line.partition("refs/heads/")[2] for line in git("ls-remote", "--heads", address).splitlines()}
+    except PipelineError as error:
+        yield Finding(AREA, "repository", State.problem, error.message, "Mend PHOTOQUAL_PROJECT_URL, or its key.")
+        return
+    missing = {"main"} - heads
+    if missing:
+        yield Finding(AREA, "repository", State.problem, f"{masked(address)} has no branch main", "Push it there.")
+        return
+    seen = f"{masked(address)} answers; branch data {'is there' if 'data' in heads else 'comes with the first run'}"
+    yield Finding(AREA, "repository", State.ok, seen)

@@ -24,7 +24,7 @@ class Layout:
 
     @property
     def catalog(self) -> Path:
-        return self.root / "data/catalog.parquet"
+        return self.root / "data/catalog"
 
     @property
     def votes(self) -> Path:

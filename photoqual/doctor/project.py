@@ -9,6 +9,7 @@ from photoqual.config import FoldersSource, Params, VotesSource, XmpSource, load
 from photoqual.doctor.findings import Check, Finding, State
 from photoqual.errors import PipelineError
 from photoqual.layout import Layout
+from photoqual.photos.catalog import is_there, read_rows
 from photoqual.pipeline.git import git
 from photoqual.pipeline.stages import read_stages
 
@@ -94,12 +95,10 @@ def _git(layout: Layout) -> Iterator[Finding]:
 
 
 def _data(layout: Layout) -> Iterator[Finding]:
-    if not layout.catalog.exists():
+    if not is_there(layout.catalog):
         yield Finding(AREA, "data", State.absent, "no photos yet", "dvc repro (or dvc pull)")
         return
-    from pyarrow import parquet
-
-    rows = parquet.read_metadata(layout.catalog).num_rows
+    rows = len(read_rows(layout.catalog, ["status"]))
     steps = {"labels": layout.labels, "frozen test set": layout.frozen_test, "challenger": layout.challenger}
     missing = [name for name, path in steps.items() if not path.exists()]
     seen = f"{rows} rows in the catalog" + (f"; no {', no '.join(missing)} yet" if missing else "")

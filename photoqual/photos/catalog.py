@@ -1,4 +1,6 @@
-"""The catalog: one row per (source, source_key), what we know of every photo. Rewritten whole, atomically."""
+"""The catalog: one row per (source, source_key), what we know of every photo. A folder of parts (parts.py), of which a
+refresh replaces those that have changed.
+"""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -7,10 +9,10 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
 
-from photoqual import files
 from photoqual.errors import DataError, MissingData
+from photoqual.photos import parts
+from photoqual.photos.positions import key_digests
 
 _INSTANT = pa.timestamp("us", tz="UTC")
 
@@ -61,7 +63,6 @@ SET_ASIDE = (REMOVED, GONE)
 """Status of photos that are neither usable nor broken."""
 PAGE = "page:"
 """How the status of an address begins that gave no photo and is only kept in mind: `page:no_rating`, `page:walk`."""
-_ROW_GROUP = 1 << 15
 _ALIKE = ("source_key", "page_url", "image_url", "title")
 """Columns whose text begins like that of the row before: kept as what is different, which packs best."""
 _UNIQUE = ("photo_id", "phash", "etag", "page_etag")
@@ -91,15 +92,19 @@ def read_catalog(path: Path, columns: Sequence[str] | None = None) -> pd.DataFra
 def read_rows(path: Path, columns: Sequence[str] | None = None) -> pa.Table:
     """Return the catalog, or only some `columns` of it, as a table in the order (source, source_key)."""
     try:
-        names = pq.read_schema(path).names
-        table = pq.read_table(path, columns=None if columns is None else [name for name in columns if name in names])
+        found = parts.listed(path)
     except FileNotFoundError:
         raise MissingData(
             f"{path} does not exist.", next_step="Run `photoqual refresh` (or `dvc repro`) first."
         ) from None
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise DataError(f"{path} cannot be read: {error}.", next_step=_ANEW) from None
+    try:
+        read = parts.read(found, columns if columns is None else [*KEY, *columns])
     except (pa.ArrowException, OSError) as error:
         raise DataError(f"{path} cannot be read: {error}.", next_step=_ANEW) from None
-    if not set(KEY) <= set(names) <= set(SCHEMA.names):
+    table = SCHEMA.empty_table() if read is None else read
+    if not set(KEY) <= set(table.column_names) <= set(SCHEMA.names):
         raise DataError(f"{path} has other columns than this version writes.", next_step=_ANEW)
     wanted = SCHEMA.names if columns is None else list(columns)
     for name in wanted:
@@ -109,7 +114,9 @@ def read_rows(path: Path, columns: Sequence[str] | None = None) -> pa.Table:
 
 
 def write_catalog(path: Path, catalog: pd.DataFrame) -> None:
-    """Write `catalog` to `path` whole or not at all, sorted by key. Equal catalogs give equal bytes."""
+    """Make the folder `path` hold `catalog`, sorted by key; at no instant does it hold anything else than the old one or
+    the new one. Equal catalogs give equal files.
+    """
     write_rows(path, pa.Table.from_pandas(catalog, schema=SCHEMA, preserve_index=False))
 
 
@@ -121,9 +128,14 @@ def write_rows(path: Path, rows: pa.Table, *, without: np.ndarray | None = None)
     order = np.asarray(pc.sort_indices(rows.select(KEY), sort_keys=[(column, "ascending") for column in KEY]))
     if without is not None:
         order = order[~np.isin(order, without)]
-    with files.atomic(path) as temporary, pq.ParquetWriter(temporary, SCHEMA, **_PACKED) as writer:
-        for start in range(0, len(order), _ROW_GROUP):
-            writer.write_table(rows.take(pa.array(order[start : start + _ROW_GROUP])), row_group_size=_ROW_GROUP)
+    digests = np.fromiter(key_digests(rows), dtype="S16", count=len(rows))[order]
+    tables = (rows.take(pa.array(order[start:end])) for start, end in parts.spans(digests))
+    parts.write(path, tables, SCHEMA, _PACKED)
+
+
+def is_there(path: Path) -> bool:
+    """Tell whether there is a catalog at `path`."""
+    return (path / parts.LIST).is_file()
 
 
 def usable(catalog: pd.DataFrame) -> pd.DataFrame:

@@ -5,7 +5,6 @@ followed by a file of the rows that name it. A refresh that is killed leaves the
 first. They name the catalog they build on: beside another one, such as after `dvc checkout`, they count for nothing.
 """
 
-import hashlib
 import shutil
 from collections.abc import Iterator
 from datetime import datetime
@@ -19,7 +18,7 @@ from photoqual import files
 from photoqual.errors import MissingData
 from photoqual.layout import Layout
 from photoqual.photos import catalog as catalogs
-from photoqual.photos import history
+from photoqual.photos import history, parts
 from photoqual.photos.positions import key_digests
 
 _BASE, _REFRESH = b"catalog", b"refresh"
@@ -30,7 +29,7 @@ class Journal:
 
     def __init__(self, layout: Layout, now: datetime) -> None:
         self.folder = place(layout)
-        self._facts = {_BASE: _digest(layout.catalog), _REFRESH: now.isoformat()}
+        self._facts = {_BASE: parts.digest(layout.catalog), _REFRESH: now.isoformat()}
         self._files = 0
 
     def add(self, rows: pa.Table) -> None:
@@ -42,7 +41,7 @@ class Journal:
 
 def place(layout: Layout) -> Path:
     """Return the folder in which the files of a refresh lie while it runs."""
-    return layout.catalog.with_name(f".{layout.catalog.stem}.journal")
+    return layout.catalog.with_name(f".{layout.catalog.name}.journal")
 
 
 def fold(layout: Layout) -> bool:
@@ -69,7 +68,7 @@ def fold(layout: Layout) -> bool:
 
 def _read(layout: Layout) -> Iterator[tuple[pa.Table, datetime]]:
     """Yield the rows of each file that builds on the catalog as it is, and when its refresh began."""
-    base = _digest(layout.catalog)
+    base = parts.digest(layout.catalog)
     for path in sorted(place(layout).glob("[!.]*.parquet")):
         table = files.read_table(path)
         facts = table.schema.metadata or {}
@@ -77,15 +76,6 @@ def _read(layout: Layout) -> Iterator[tuple[pa.Table, datetime]]:
         if facts.get(_BASE) != base or not all((layout.photos / shard).is_file() for shard in named):
             return
         yield table.replace_schema_metadata(None), datetime.fromisoformat(facts[_REFRESH].decode())
-
-
-def _digest(path: Path) -> bytes:
-    """Return what tells the catalog `path` from others: the SHA-256 of its bytes, in hex; nothing where there is none."""
-    try:
-        with path.open("rb") as file:
-            return hashlib.file_digest(file, "sha256").hexdigest().encode()
-    except FileNotFoundError:
-        return b""
 
 
 def _digests(rows: pa.Table) -> np.ndarray:

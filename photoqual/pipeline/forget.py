@@ -23,7 +23,7 @@ from photoqual.labels.splits import forget_frozen, frozen_digest, read_frozen
 from photoqual.layout import Layout
 from photoqual.models.info import TRAINED_ON
 from photoqual.photos import journal
-from photoqual.photos.catalog import read_catalog
+from photoqual.photos.catalog import is_there, read_catalog
 from photoqual.photos.duplicates import MAX_BITS
 from photoqual.photos.forgotten import Entry, Forgotten, add_entries, key_digest, read_forgotten
 from photoqual.photos.named import Named, find_named
@@ -137,7 +137,7 @@ def _outs(layout: Layout) -> list[str]:
 def _require_whole(layout: Layout, outs: Collection[str]) -> None:
     """Raise MissingData unless the data is all here: what is not could neither be searched nor recorded."""
     missing = [out for out in outs if not (layout.root / out).exists()]
-    if layout.catalog.exists():
+    if is_there(layout.catalog):
         shards = sorted(set(read_catalog(layout.catalog)["shard"].dropna()))
         missing += [_name(layout, path) for path in (layout.photos / shard for shard in shards) if not path.is_file()]
     if missing:

@@ -50,7 +50,7 @@ def _validated(did: Did) -> Did:
 _OUTS = {
     "data": _Out(
         "catalog",
-        "data/catalog.parquet",
+        "data/catalog",
         outs.of_catalog,
         "refresh",
         lambda did: {name: did[name] for name in ("photos", "votes")},
@@ -240,5 +240,10 @@ def _said(said: Mapping[str, Did], out: _Out) -> Did:
 
 def _load(path: Path) -> Any:
     from photoqual import files
+    from photoqual.photos import catalog as catalogs
+    from photoqual.photos import parts
 
+    if path.is_dir():
+        read = parts.read(parts.listed(path))
+        return (catalogs.SCHEMA.empty_table() if read is None else read).to_pandas()
     return files.read_json(path) if path.suffix == ".json" else files.read_table(path).to_pandas()

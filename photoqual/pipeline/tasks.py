@@ -25,7 +25,7 @@ PHOTOS = Asset(name="photos")
 """New photos or labels are on branch `data`; its event's extra holds their revision."""
 DRIFT = Asset(name="drift")
 """A watch raised an alarm about the champion; its event's extra holds the version and what crossed its threshold."""
-WATCHED_BY = ("data/photos", "data/catalog.parquet", "data/labels.parquet", "data/frozen_test.parquet")
+WATCHED_BY = ("data/photos", "data/catalog", "data/labels.parquet", "data/frozen_test.parquet")
 JUDGED_BY = ("models/challenger", "reports/evaluation", "data/frozen_test.parquet", "data/photos")
 _FINAL = (ConfigError.__name__, EnvironmentDiffers.__name__, "ValidationFailed", "FrozenTestLeak", "TooFewPhotos")
 """Errors that trying again cannot mend."""

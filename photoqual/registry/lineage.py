@@ -13,10 +13,9 @@ from photoqual.config import Params
 from photoqual.errors import DataError, MissingData
 from photoqual.layout import Layout
 
-DATA = ("data/catalog.parquet", "data/labels.parquet", "data/photos")
+DATA = ("data/catalog", "data/labels.parquet", "data/photos")
 """The outputs that tell one state of the data from another."""
 _CHECKED = (
-    "data/catalog.parquet",
     "data/frozen_test.parquet",
     "data/labels.parquet",
     "reports/evaluation/predictions.parquet",

@@ -90,7 +90,7 @@ class Ingest:
         """Write the catalog, if anything in it has changed."""
         self.write_down()
         self.held = Held(catalogs.SCHEMA.empty_table())
-        if not journal.fold(self.layout) and not self.layout.catalog.exists():
+        if not journal.fold(self.layout) and not catalogs.is_there(self.layout.catalog):
             catalogs.write_rows(self.layout.catalog, catalogs.SCHEMA.empty_table())
         self.layout.votes.mkdir(parents=True, exist_ok=True)
 

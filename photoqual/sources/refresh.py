@@ -11,7 +11,7 @@ from photoqual.config import Params, PhotosParams
 from photoqual.errors import ConfigError, EmptySource, MissingData, SourceError
 from photoqual.layout import Layout
 from photoqual.photos import catalog as catalogs
-from photoqual.photos import journal, removal, shards
+from photoqual.photos import journal, parts, removal, shards
 from photoqual.photos.forgotten import read_forgotten
 from photoqual.sources._counts import Counts
 from photoqual.sources._ingest import Ingest
@@ -104,8 +104,10 @@ def _remove_orphans(layout: Layout) -> int:
     for path in orphans:
         logger.warning("removed %s: a refresh that was interrupted left it, no catalog row names it", path)
         path.unlink()
-    for path in [*layout.catalog.parent.glob(f".{layout.catalog.name}.*.tmp"), *layout.votes.rglob(".*.parquet.*.tmp")]:
+    for path in layout.votes.rglob(".*.parquet.*.tmp"):
         path.unlink()
+    if catalogs.is_there(layout.catalog):
+        parts.remove_orphans(layout.catalog)
     return len(orphans)
 
 

@@ -117,7 +117,12 @@ def test_the_extras_it_names_exist(project_root: Path) -> None:
 
 @pytest.mark.parametrize(
     ("verb", "damaged"),
-    [("validate", "labels"), ("split", "labels"), ("train", "splits"), ("label", "catalog")],
+    [
+        ("validate", "labels.parquet"),
+        ("split", "labels.parquet"),
+        ("train", "splits.parquet"),
+        ("label", "catalog/_parts.json"),
+    ],
 )
 def test_a_damaged_file_is_named_with_how_to_get_it_back(
     tmp_path: Path, project_root: Path, make_catalog: Callable[..., Any], verb: str, damaged: str
@@ -125,10 +130,9 @@ def test_a_damaged_file_is_named_with_how_to_get_it_back(
     layout = Layout(tmp_path)
     layout.params.write_text((project_root / "params.yaml").read_text())
     write_catalog(layout.catalog, make_catalog({}, {}))
-    path = tmp_path / f"data/{damaged}.parquet"
-    path.write_bytes(b"damaged")
+    (tmp_path / "data" / damaged).write_bytes(b"damaged")
     run = photoqual(verb, cwd=tmp_path)
     assert run.returncode == 1
-    assert f"data/{damaged}.parquet cannot be read" in run.stderr
+    assert f"data/{damaged.partition('/')[0]} cannot be read" in run.stderr
     assert "dvc checkout" in run.stderr
     assert "Traceback" not in run.stderr

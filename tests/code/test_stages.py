@@ -15,7 +15,7 @@ def test_our_own_pipeline_reads_in_the_order_of_the_datas_way() -> None:
     assert [stage.name for stage in stages] == ["refresh", "label", "validate", "split", "train", "evaluate"]
     assert all(stage.desc and stage.execution_timeout_minutes for stage in stages)
     by_name = {stage.name: stage for stage in stages}
-    assert by_name["refresh"].persist_outs == ("data/photos", "data/catalog.parquet", "data/votes")
+    assert by_name["refresh"].persist_outs == ("data/photos", "data/catalog", "data/votes")
     assert (by_name["train"].queue, by_name["train"].pool) == ("gpu", "gpu")
     assert (by_name["label"].queue, by_name["label"].pool) == ("default", "default_pool")
     assert "reports/evaluation/metrics.json" in by_name["evaluate"].outs

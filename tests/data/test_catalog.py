@@ -1,5 +1,6 @@
 """Catalog and shards: equal contents are equal bytes, and what does not fit together is noticed, never guessed."""
 
+import hashlib
 from collections.abc import Callable
 from pathlib import Path
 
@@ -10,8 +11,10 @@ import pytest
 
 from photoqual.config import Params
 from photoqual.errors import DataError, MissingData
+from photoqual.files import write_json
 from photoqual.layout import Layout
 from photoqual.photos.catalog import SCHEMA, empty_catalog, read_catalog, usable, write_catalog
+from photoqual.photos.parts import LIST, digest
 from photoqual.photos.shards import next_shard, orphans, read_photos, write_shard
 from photoqual.sources.refresh import refresh
 from tests.conftest import NOW, encoded, scene
@@ -86,13 +89,13 @@ def test_equal_catalogs_are_equal_bytes_in_whatever_order(
     write_catalog(tmp_path / "a", catalog)
     write_catalog(tmp_path / "b", catalog.iloc[::-1])
     write_catalog(tmp_path / "c", read_catalog(tmp_path / "a"))
-    assert (tmp_path / "a").read_bytes() == (tmp_path / "b").read_bytes() == (tmp_path / "c").read_bytes()
+    assert digest(tmp_path / "a") == digest(tmp_path / "b") == digest(tmp_path / "c")
     assert sorted(path.name for path in tmp_path.iterdir()) == ["a", "b", "c"]
 
 
 def test_an_empty_catalog_is_written_and_read(tmp_path: Path) -> None:
-    write_catalog(tmp_path / "catalog.parquet", empty_catalog())
-    found = read_catalog(tmp_path / "catalog.parquet")
+    write_catalog(tmp_path / "catalog", empty_catalog())
+    found = read_catalog(tmp_path / "catalog")
     assert list(found.columns) == SCHEMA.names
     assert len(found) == len(usable(found)) == 0
 
@@ -118,19 +121,21 @@ def test_a_broken_catalog_is_named_and_left_alone(
     tmp_path: Path, make_params: Callable[..., Params], data: bytes
 ) -> None:
     layout = Layout(tmp_path)
-    layout.catalog.parent.mkdir()
-    layout.catalog.write_bytes(data)
+    part = layout.catalog / f"{hashlib.sha256(data).hexdigest()}.parquet"
+    part.parent.mkdir(parents=True)
+    part.write_bytes(data)
+    write_json(layout.catalog / LIST, {"parts": [part.name]})
     layout.photos.joinpath("trips").mkdir(parents=True)
     shard = layout.photos / "trips/00000.parquet"
     shard.write_bytes(encoded(scene(1)))
-    with pytest.raises(DataError, match=r"catalog\.parquet") as problem:
+    with pytest.raises(DataError, match=r"catalog") as problem:
         refresh(layout, make_params(sources={"trips": {"kind": "folders", "path": "."}}))
     assert "dvc checkout" in problem.value.next_step
-    assert layout.catalog.read_bytes() == data
+    assert part.read_bytes() == data
     assert shard.exists()
 
 
 def test_without_a_catalog_the_next_step_is_a_refresh(tmp_path: Path) -> None:
     with pytest.raises(MissingData, match="does not exist") as problem:
-        read_catalog(tmp_path / "catalog.parquet")
+        read_catalog(tmp_path / "catalog")
     assert "photoqual refresh" in problem.value.next_step

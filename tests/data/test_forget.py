@@ -50,15 +50,15 @@ stages:
     outs:
       - data/photos: {persist: true}
       - data/votes: {persist: true}
-      - data/catalog.parquet: {persist: true}
+      - data/catalog: {persist: true}
   label:
     cmd: python -m photoqual label
-    deps: [data/catalog.parquet]
+    deps: [data/catalog]
     params: [labels]
     outs: [data/labels.parquet]
   split:
     cmd: python -m photoqual split
-    deps: [data/catalog.parquet, data/forgotten.jsonl, data/labels.parquet]
+    deps: [data/catalog, data/forgotten.jsonl, data/labels.parquet]
     params: [split]
     outs:
       - data/splits.parquet

@@ -109,9 +109,9 @@ def test_what_was_kept_counts_only_beside_the_catalog_it_builds_on(
     vote(_1=(4.0, 2), _2=(3.0, 5))
     row = {"source": "rated", "source_key": "9.jpg", "shard": None, "row": None, "status": "broken"}
     rows = pa.Table.from_pandas(make_catalog(row), schema=catalogs.SCHEMA, preserve_index=False)
-    then = layout.catalog.read_bytes()
+    then = read_catalog(layout.catalog)
     for change, kept in (("nothing", True), ("catalog", False), ("shard", False)):
-        layout.catalog.write_bytes(then)
+        catalogs.write_catalog(layout.catalog, then)
         named = make_catalog({**row, "shard": "rated/gone.parquet"}) if change == "shard" else None
         some = rows if named is None else pa.Table.from_pandas(named, schema=catalogs.SCHEMA, preserve_index=False)
         journal.Journal(layout, NOW).add(some)

@@ -80,8 +80,8 @@ def coloured_project(root: Path, photos: int = 160, per_group: int = 1, seed: in
 
 def write_lock(layout: Layout, photos: str = "1" * 32) -> None:
     """Write a dvc.lock as DVC would; `photos` is the hash of the photos."""
-    outs = {"data/photos": f"{photos}.dir"}
-    for number, file in enumerate((layout.catalog, layout.labels, layout.frozen_test), start=2):
+    outs = {"data/photos": f"{photos}.dir", "data/catalog": f"{'2' * 32}.dir"}
+    for number, file in enumerate((layout.labels, layout.frozen_test), start=3):
         known = (
             hashlib.md5(file.read_bytes(), usedforsecurity=False).hexdigest() if file.is_file() else str(number) * 32
         )

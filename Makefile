@@ -8,7 +8,7 @@ INSTALLED := .venv/.installed
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo up repro test test-quick lint format test-long bench-quality bench-training bench-promotion bench-sources clean
+.PHONY: help install demo up repro test test-quick lint format test-long bench-quality bench-training bench-promotion bench-sources bench-rating clean
 
 help: ## List the recipes
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | awk -F'\t' '{printf "  make %-15s %s\n", $$1, $$2}'
@@ -32,7 +32,7 @@ repro: install ## Run the pipeline in this folder: dvc repro
 	$(BIN)/dvc repro
 
 test: install ## All tests, two files at a time
-	$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder tests/system tests/model tests/people tests/data tests/code
+	$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder --durations=40 tests/system tests/model tests/people tests/data tests/code
 
 test-long: install ## The tests with all their repetitions: kills, hostile images, large listings
 	PHOTOQUAL_TEST_LONG=1 $(BIN)/python -m pytest -n 2 --dist loadfile tests/data tests/code
@@ -58,6 +58,9 @@ bench-promotion: install ## Prove the gate: false promotions, power, worn frozen
 
 bench-training: install ## How fast training is fed, and in how much memory (needs PHOTOQUAL_BENCH_DATA)
 	$(BIN)/python -m benchmarks.training_speed
+
+bench-rating: install ## How fast photos are rated and searched, against decoding alone, Keras, ONNX Runtime and CleanVision
+	@$(BIN)/python -m benchmarks.rating; rated=$$?; $(BIN)/python -m benchmarks.similar_search && exit $$rated
 
 bench-sources: install ## Harvests, refreshes and DVC at the size of the real sources, against peers
 	$(BIN)/python -m benchmarks.sources

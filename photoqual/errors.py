@@ -3,6 +3,7 @@
     PhotoqualError
     ├── ConfigError              params.yaml, an environment variable or an option is wrong
     ├── UnreadablePhoto          one photo cannot be used; it is counted, never fatal to a run
+    ├── UnusableSidecar          one sidecar cannot be read or written; it is left as it is, and counted
     ├── SourceError              a source as a whole gave nothing usable
     │   └── EmptySource
     ├── DataError                a file between two stages is missing, foreign or does not fit
@@ -44,6 +45,14 @@ class ConfigError(PhotoqualError):
 
 class UnreadablePhoto(PhotoqualError):
     """One photo cannot be used. `reason` is a short stable key, such as `truncated`."""
+
+    def __init__(self, reason: str, message: str, **details: Any) -> None:
+        self.reason = reason
+        super().__init__(message, **details)
+
+
+class UnusableSidecar(PhotoqualError):
+    """One sidecar cannot be read or written. `reason` is a short stable key, such as `xmp_broken`."""
 
     def __init__(self, reason: str, message: str, **details: Any) -> None:
         self.reason = reason

@@ -10,7 +10,21 @@ from typing import Annotated
 import typer
 
 from photoqual import __version__
-from photoqual.cli import data, photographers, registry, selection, stages, validation
+from photoqual.cli import (
+    app_server,
+    cull,
+    data,
+    doctor,
+    explain,
+    labelling,
+    photographers,
+    rate,
+    registry,
+    selection,
+    similar,
+    stages,
+    validation,
+)
 from photoqual.cli.app import app
 from photoqual.cli.output import OUTCOME_FILE, leave_outcome
 from photoqual.errors import ConfigError, PhotoqualError
@@ -19,21 +33,31 @@ __all__ = [
     "EXTRAS",
     "OUTCOME_FILE",
     "app",
+    "app_server",
+    "cull",
     "data",
+    "doctor",
+    "explain",
+    "labelling",
     "main",
     "photographers",
+    "rate",
     "registry",
     "selection",
+    "similar",
     "stages",
     "validation",
 ]
 
 EXTRAS = {
-    **dict.fromkeys(("extruct", "parsel", "scrapy", "twisted"), "harvest"),
+    **dict.fromkeys(("aiohttp", "boto3", "botocore", "extruct", "parsel", "scrapy", "twisted"), "harvest"),
     **dict.fromkeys(("dvc", "great_expectations", "matplotlib", "ruamel", "sklearn"), "pipeline"),
     **dict.fromkeys(("keras", "onnx", "tensorflow", "tf2onnx"), "train-cpu"),
     **dict.fromkeys(("optuna",), "tune"),
-    **dict.fromkeys(("jinja2", "mlflow", "requests", "sqlalchemy"), "registry"),
+    **dict.fromkeys(("streamlit",), "app"),
+    **dict.fromkeys(("usearch",), "similar"),
+    **dict.fromkeys(("cv2",), "faces"),
+    **dict.fromkeys(("mlflow", "requests", "sqlalchemy"), "registry"),
 }
 """Which extra of pyproject.toml brings what a verb imports when it needs it."""
 

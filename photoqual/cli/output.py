@@ -20,6 +20,8 @@ class OutputFormat(StrEnum):
     table = "table"
     json = "json"
     csv = "csv"
+    parquet = "parquet"
+    html = "html"
 
 
 class ReportFormat(StrEnum):

@@ -1,6 +1,5 @@
 """Verbs for photographers."""
 
-import sys
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Annotated
@@ -8,34 +7,8 @@ from typing import Annotated
 import typer
 
 from photoqual.cli.app import PHOTOGRAPHERS, app
-from photoqual.cli.output import OutputFormat, leave_outcome, listed
+from photoqual.cli.output import leave_outcome, listed
 from photoqual.errors import ConfigError
-
-
-@app.command(rich_help_panel=PHOTOGRAPHERS)
-def rate(
-    paths: Annotated[list[Path], typer.Argument(help="Photos or folders of photos.")],
-    model: Annotated[
-        str | None,
-        typer.Option(
-            help="A registry address, a model folder, or `starter`. Default: the champion; without one, the starter."
-        ),
-    ] = None,
-    output: Annotated[
-        OutputFormat | None, typer.Option("--format", help="Default: table on a terminal, else json.")
-    ] = None,
-    out: Annotated[Path | None, typer.Option(help="Write to this file instead of standard output.")] = None,
-    profile: Annotated[str | None, typer.Option(help="Rate by the taste of this profile (`photoqual taste`).")] = None,
-) -> None:
-    """Rate photos, best first in a table. Exit 1 when some had to be skipped (listed on standard error)."""
-    from photoqual.rating.command import rate_paths
-
-    if profile is not None:
-        model = _address_of(profile, model)
-    chosen = output or (OutputFormat.table if out is None and sys.stdout.isatty() else OutputFormat.json)
-    rated, skipped = rate_paths(paths, model=model, output=chosen.value, out=out)
-    leave_outcome({"ok": True, "result": {"rated": rated, "skipped": skipped}})
-    raise typer.Exit(1 if skipped else 0)
 
 
 @app.command(rich_help_panel=PHOTOGRAPHERS)
@@ -112,14 +85,6 @@ def taste(
     for skip in found.pop("skips"):
         errors.print(f"skipped {skip}")
     print_summary(found)
-
-
-def _address_of(profile: str, model: str | None) -> str:
-    from photoqual.registry.store import CHAMPION, profile_model
-
-    if model is not None:
-        raise ConfigError("--profile and --model both name a model.", next_step="Give one of the two.")
-    return f"models:/{profile_model(profile)}@{CHAMPION}"
 
 
 def _number(text: str) -> int:

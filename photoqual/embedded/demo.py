@@ -29,7 +29,7 @@ from photoqual.errors import PhotoqualError
 from photoqual.pipeline.workspace import DATA, branch, summaries
 from photoqual.sources.demo import DemoSite, unseen
 
-REFRESH, RETRAIN, WATCH = "refresh_photos", "retrain", "watch_champion"
+REFRESH, RETRAIN, WATCH, RATE = "refresh_photos", "retrain", "watch_champion", "rate_gallery"
 
 
 class DemoFailed(PhotoqualError):
@@ -59,7 +59,7 @@ def demo(project: Path, home: Home, console: Console) -> None:
         with DemoSite(port=port) as site:
             console.print(f"The demo site is at {site.url}. Airflow is starting …")
             with running(home, project / "dags") as airflow:
-                airflow.start_dags([REFRESH, RETRAIN, WATCH])
+                airflow.start_dags([REFRESH, RETRAIN, WATCH, RATE])
                 console.print(f"Airflow is at {airflow.url} (user admin, password {airflow.password})")
                 story = Story(home, airflow, site.url, console)
                 results = [story.first(), story.grown(), story.poisoned()]

@@ -41,6 +41,7 @@ _SCHEMA = pa.schema(
         ("score", pa.float64()),
         ("label", pa.string()),
         ("group", pa.string()),
+        ("stars", pa.float64()),
     ]
 )
 
@@ -102,7 +103,7 @@ def model_digest(folder: Path) -> str:
 
 def predicted(frozen: pd.DataFrame, scores: np.ndarray, info: ModelInfo) -> pd.DataFrame:
     """Return the rows of predictions.parquet, in the order of `frozen`."""
-    rows = frozen[["photo_id", "good", "group"]].copy()
+    rows = frozen[["photo_id", "good", "group", "stars"]].copy()
     rows["score"] = scores
     rows["label"] = [answer.label(score, info) for score in scores]
     return rows[_SCHEMA.names]

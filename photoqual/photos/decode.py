@@ -10,6 +10,7 @@ import threading
 import warnings
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from pathlib import Path
 
 import numpy as np
 from PIL import Image, ImageCms, UnidentifiedImageError
@@ -134,7 +135,7 @@ def _open(data: bytes, limits: PhotosParams, max_side: int, *, heic: bool) -> tu
                 "too_many_pixels", f"{width}×{height} is over photos.max_megapixels = {limits.max_megapixels:g}."
             )
         orientation = _orientation(opened)
-        image = _decode(opened, orientation, max_side)
+        image = _decode(opened, orientation, max_side, _draft_box(opened.size, max_side, limits))
         if heic:
             width, height = opened.size  # known for sure when decoded
     return image, ((height, width) if orientation >= 5 else (width, height))
@@ -180,11 +181,21 @@ def _preview(opened: raw.Raw, limits: PhotosParams, max_side: int) -> Image.Imag
     return image if raw.shows_all(size, opened, max_side) else None
 
 
-def _decode(opened: Image.Image, orientation: int, max_side: int) -> Image.Image:
+def _draft_box(size: tuple[int, int], max_side: int, limits: PhotosParams) -> tuple[int, int]:
+    """Return what the DCT scaling of a JPEG of `size` has to leave at least: `max_side` on the long side. A working copy
+    keeps as much on its short side, so that copies made over the years are alike.
+    """
+    if max_side >= limits.max_side:
+        return max_side, max_side
+    width, height = (max(1, side * max_side // max(size)) for side in size)
+    return width, height
+
+
+def _decode(opened: Image.Image, orientation: int, max_side: int, draft_box: tuple[int, int]) -> Image.Image:
     """Draft, load, make upright, shrink, convert to sRGB, in the order that keeps the work small."""
     profile = opened.info.get("icc_profile")
     if opened.format in ("JPEG", "MPO"):
-        opened.draft(None, (max_side, max_side))
+        opened.draft(None, draft_box)
     if opened.format != "HEIF":  # which opens at its primary picture, wherever that stands
         opened.seek(0)
     opened.load()
@@ -192,6 +203,18 @@ def _decode(opened: Image.Image, orientation: int, max_side: int) -> Image.Image
     image = _to_eight_bits(image)
     image.thumbnail((max_side, max_side), Image.Resampling.LANCZOS, reducing_gap=3.0)
     return _to_srgb(image, profile)
+
+
+def shown_upright(image: Image.Image, max_side: int) -> tuple[Image.Image, tuple[int, int]]:
+    """Return a decoded `image`, which stays as it is, as `open_photo` returns an encoded one. Raise UnreadablePhoto when
+    its pixels cannot be had.
+    """
+    orientation = _orientation(image)
+    try:
+        shown = _decode(image.copy(), orientation, max_side, image.size)
+    except Exception as error:  # an image that was opened and not read yet fails only now, in as many ways
+        raise UnreadablePhoto("broken", f"The image cannot be decoded: {type(error).__name__}: {error}.") from None
+    return shown, (image.size[::-1] if orientation >= 5 else image.size)
 
 
 def _to_eight_bits(image: Image.Image) -> Image.Image:
@@ -246,6 +269,15 @@ def taken_at(data: bytes) -> datetime | None:
         return taken.astimezone(UTC)
     except Exception:  # EXIF of hostile files raises nearly anything, and a date is never worth a photo
         return None
+
+
+def stated_size(path: Path) -> tuple[int, int]:
+    """Return the size that the header of a photo states, as it is stored; (0, 0) where Pillow cannot tell."""
+    try:
+        with _PILLOW_WARNINGS_IGNORED, Image.open(path, formats=FORMATS) as opened:
+            return opened.size
+    except Exception:  # headers of hostile files raise nearly anything
+        return (0, 0)
 
 
 def model_size(width: int, height: int, image_width: int, *, enlarge: bool = True) -> tuple[int, int]:

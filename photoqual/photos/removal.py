@@ -19,7 +19,7 @@ from photoqual import files
 from photoqual.errors import MissingData
 from photoqual.layout import Layout
 from photoqual.photos import catalog as catalogs
-from photoqual.photos import shards
+from photoqual.photos import parts, shards
 from photoqual.photos.forgotten import Forgotten, key_digest
 
 _HELD = ["photo_id", "source", "source_key"]
@@ -55,6 +55,8 @@ def remove(layout: Layout, forgotten: Forgotten, *, dry_run: bool = False) -> Re
             _blank(path, rows)
         if going.any():
             catalogs.write_rows(layout.catalog, catalogs.read_rows(layout.catalog).filter(pa.array(~going)))
+        if catalogs.is_there(layout.catalog):
+            parts.remove_orphans(layout.catalog)  # one that was killed may have left parts that tell of the photo
     return Removed(
         sum(map(len, found.values())),
         tuple(path.relative_to(layout.photos).as_posix() for path in found),

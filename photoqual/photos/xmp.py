@@ -5,6 +5,8 @@ no DTD, no entities, a bound on its size and depth, and as a stream, so that mem
 
 `xmp:Rating` is −1 for rejected, 0 for unrated, 1 to 5 stars, fractions allowed; what is absent is not stated.
 `MicrosoftPhoto:Rating` is a percentage, 0 to 99, and counts only where `xmp:Rating` is absent.
+Stars that photoqual wrote are no person's: a packet of ours says which it wrote, and while `xmp:Rating` is still that
+number, nobody has rated the photo.
 Source: XMP specification part 1 (ISO 16684-1); Windows, property System.Rating, for the percentages.
 """
 
@@ -24,10 +26,14 @@ from photoqual.photos.exif import camera_name, parse_date
 RDF = "{http://www.w3.org/1999/02/22-rdf-syntax-ns#}"
 XMP = "{http://ns.adobe.com/xap/1.0/}"
 RATING = XMP + "Rating"
+NAMESPACE = "https://photoqual.org/ns/1.0/"
+"""Of the properties that `photoqual rate --xmp` writes; a name, not an address."""
+STARS_WRITTEN = "StarsWritten"
+_OURS = f"{{{NAMESPACE}}}{STARS_WRITTEN}"
 _PERCENT = ("{http://ns.microsoft.com/photo/1.0/}Rating", "{http://ns.microsoft.com/photo/1.0}Rating")
 _TAKEN = ("{http://ns.adobe.com/exif/1.0/}DateTimeOriginal", "{http://ns.adobe.com/photoshop/1.0/}DateCreated")
 _MAKE, _MODEL = "{http://ns.adobe.com/tiff/1.0/}Make", "{http://ns.adobe.com/tiff/1.0/}Model"
-_WANTED = frozenset({RATING, *_PERCENT, *_TAKEN, _MAKE, _MODEL})
+_WANTED = frozenset({RATING, _OURS, *_PERCENT, *_TAKEN, _MAKE, _MODEL})
 _MAX_DEPTH = 100
 _MAX_TEXT = 200
 _PADDING = "\0 \t\r\n"
@@ -39,13 +45,15 @@ TOO_LARGE, BROKEN, NOT_UNDERSTOOD = "xmp_too_large", "xmp_broken", "xmp_rating_n
 @dataclass(frozen=True)
 class Xmp:
     """`rating`: −1 rejected, 0 unrated, 1 to 5 stars, None where the packet states none. `taken` is what the camera's
-    clock showed. `problem`: why the packet, or its rating, could not be read.
+    clock showed. `problem`: why the packet, or its rating, could not be read. `ours`: the stars that we wrote and that
+    nobody changed; `rating` is then None.
     """
 
     rating: float | None = None
     taken: datetime | None = None
     camera: str | None = None
     problem: str | None = None
+    ours: float | None = None
 
 
 def read_packet(packet: bytes) -> Xmp:
@@ -61,12 +69,14 @@ def read_packet(packet: bytes) -> Xmp:
         return Xmp(problem=BROKEN)
     found = reader.found
     rating, problem = _rating(found)
+    ours = rating if RATING in found and rating is not None and rating == parse_number(found.get(_OURS, "")) else None
     dates = (parse_date(found[name]) for name in _TAKEN if name in found)
     return Xmp(
-        rating=rating,
+        rating=None if ours is not None else rating,
         taken=next((date for date in dates if date), None),
         camera=camera_name(" ".join(found.get(_MAKE, "").split()), " ".join(found.get(_MODEL, "").split())),
         problem=problem,
+        ours=ours,
     )
 
 
@@ -87,12 +97,12 @@ def _rating(found: Mapping[str, str]) -> tuple[float | None, str | None]:
     percent = next((found[name] for name in _PERCENT if name in found), None)
     if RATING not in found and percent is None:
         return None, None
-    number = _number(found.get(RATING, percent or ""))
+    number = parse_number(found.get(RATING, percent or ""))
     rating = stars_of_number(number) if RATING in found else stars_of_percent(number)
     return rating, None if rating is not None else NOT_UNDERSTOOD
 
 
-def _number(text: str) -> float:
+def parse_number(text: str) -> float:
     """Return the number that `text` is, NaN for none; some programs write decimal commas."""
     text = text.strip()
     return float(text.replace(",", ".")) if _NUMBER.fullmatch(text) else math.nan

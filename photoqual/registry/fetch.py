@@ -60,6 +60,13 @@ def fetch_model(uri: str, *, root: Path = Path()) -> Path:
     return _download(root, registry, name, wanted)
 
 
+def version_meant(uri: str, *, root: Path = Path()) -> str | None:
+    """Return the number of the version that the address `uri` means now, without MLflow; None when only MLflow can tell."""
+    name, wanted = parse_address(uri)
+    found = _ask_quickly(tracking_uri(root), name, wanted)
+    return found[0] if found else None
+
+
 def parse_address(uri: str) -> tuple[str, str]:
     """Return the registered model's name and the alias or version that `uri` names. Raise ConfigError for others."""
     match = _ADDRESS.fullmatch(uri)
@@ -71,6 +78,21 @@ def parse_address(uri: str) -> tuple[str, str]:
     if match["profile"]:
         profile_model(match["profile"])
     return match["name"], match["alias"] or match["version"]
+
+
+def pinned(address: str, *, root: Path = Path()) -> str:
+    """Return `address` with the number of the version that its alias means now; a folder as it is."""
+    if not address.startswith("models:"):
+        return address
+    name, wanted = parse_address(address)
+    if wanted.isdigit():
+        return address
+    try:
+        with connected(root) as client:
+            version = version_of(client, wanted, name)
+    except RegistryError:  # fetch_model says what is missing
+        return address
+    return f"models:/{name}/{version.version}" if version is not None else address
 
 
 def fetch_version(version: str, source: str, *, registry: str, name: str = MODEL_NAME) -> Path:

@@ -30,7 +30,7 @@ from photoqual.models.scorer import Scorer, input_of
 from photoqual.photos import catalog as catalogs
 from photoqual.photos.duplicates import split_units
 from photoqual.photos.forgotten import read_forgotten
-from photoqual.photos.measures import NAMES, measure
+from photoqual.photos.measures import WATCHED, measure
 from photoqual.photos.shards import read_photos
 from photoqual.registry import lineage, watch_page, watch_series
 from photoqual.registry.evidence import trained_on
@@ -215,7 +215,7 @@ def _metrics(findings: list[Finding], samples: Mapping[str, Sample], params: Par
 
 
 def _measures(rows: pd.DataFrame, measured: Mapping[str, Mapping[str, float]]) -> dict[str, np.ndarray]:
-    return {name: np.array([measured[photo][name] for photo in rows["photo_id"]]).round(_DECIMALS) for name in NAMES}
+    return {name: np.array([measured[photo][name] for photo in rows["photo_id"]]).round(_DECIMALS) for name in WATCHED}
 
 
 def _trained_on(scorer: Scorer) -> pd.Series:

@@ -1,5 +1,6 @@
 """Which sidecars belong to which photo of a folder, and what a photo's metadata and sidecars tell together."""
 
+from bisect import bisect_left, bisect_right
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -42,6 +43,7 @@ class Sidecars:
         self._folder: Path | None = None
         self._sidecars: dict[str, Path] = {}
         self._photos: set[str] = set()
+        self._names: list[str] = []
 
     def of(self, photo: Path) -> list[Path]:
         """Return the sidecars of `photo`, that which wins first: `IMG.CR2.xmp`, then `IMG.xmp`."""
@@ -53,6 +55,14 @@ class Sidecars:
         self._list(sidecar.parent)
         return sidecar.stem not in self._photos
 
+    def twins(self, photo: Path) -> list[str]:
+        """Return the names of the other files beside `photo` that its `IMG.xmp` belongs to as well."""
+        self._list(photo.parent)
+        names, stem = self._names, photo.stem
+        alike = names[bisect_left(names, f"{stem}.") : bisect_left(names, f"{stem}/")]  # a slash follows the dot
+        twins = [name for name in alike if name != photo.name and Path(name).stem == stem]
+        return names[bisect_left(names, stem) : bisect_right(names, stem)] + twins
+
     def _list(self, folder: Path) -> None:
         if folder == self._folder:
             return
@@ -63,15 +73,17 @@ class Sidecars:
         self._folder = folder
         self._sidecars = {path.stem: path for path in reversed(paths) if path.suffix.lower() == SUFFIX}
         others = [path for path in paths if path.suffix.lower() != SUFFIX]
-        self._photos = {path.name for path in others} | {path.stem for path in others}
+        self._names = sorted(path.name for path in others)
+        self._photos = {*self._names, *(path.stem for path in others)}
 
 
 def facts_of(photo: Path, sidecars: Iterable[Path], top: Path) -> Facts:
     """Return what `photo` and its `sidecars`, in the order in which they win, tell; both lie under `top`.
 
     The first that states a rating decides, the photo itself comes last; so 0 in a sidecar unrates a photo. A sidecar
-    that cannot be read hides the rating: it may be another one than the next in line states. Raise OSError when the
-    photo cannot be read.
+    that cannot be read hides the rating: it may be another one than the next in line states. Stars that photoqual wrote
+    are no statement, and neither are equal ones elsewhere: programs copy them from a sidecar into the photo. Raise
+    OSError when the photo cannot be read.
     """
     problems: list[tuple[str, str]] = []
     packets: list[xmp.Xmp] = []
@@ -90,7 +102,9 @@ def facts_of(photo: Path, sidecars: Iterable[Path], top: Path) -> Facts:
     embedded = [xmp.read_packet(packet) for packet in metadata.packets]
     problems += [(problem, str(photo)) for problem in _problems(metadata, embedded)]
     packets += embedded
-    rating = next((packet.rating for packet in packets if packet.rating is not None), _of_exif(exif))
+    ours = {packet.ours for packet in packets}
+    stated = (*(packet.rating for packet in packets), _of_exif(exif))
+    rating = next((stars for stars in stated if stars is not None and stars not in ours), None)
     return Facts(
         rating=None if lost else rating,
         taken=exif.taken or next((packet.taken for packet in packets if packet.taken), None),

@@ -17,7 +17,7 @@ from photoqual.errors import ConfigError, ModelError, TooFewPhotos
 from photoqual.evaluation.evaluate import model_digest
 from photoqual.models.info import KERAS, ModelInfo
 from photoqual.models.scorer import Scorer
-from photoqual.registry.fetch import fetch_model
+from photoqual.registry.fetch import fetch_model, pinned
 from photoqual.registry.store import CHAMPION, profile_model
 from photoqual.taste.correction import (
     GOOD,
@@ -31,7 +31,7 @@ from photoqual.taste.decide import HEAD, Decision, decide
 from photoqual.taste.held_out import FOLDS, SEED, HeldOut, held_out
 from photoqual.taste.model import write_model
 from photoqual.taste.ratings import Rated, Skipped, read_ratings
-from photoqual.taste.register import BASE_DIGEST, RATINGS, pinned, register_profile, shown
+from photoqual.taste.register import BASE_DIGEST, RATINGS, register_profile, shown
 from photoqual.taste.seen import Seen, look
 from photoqual.training import calibrate
 

@@ -4,10 +4,8 @@ import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from photoqual.errors import RegistryError
-from photoqual.registry.fetch import parse_address
 from photoqual.registry.logged import log_model
-from photoqual.registry.store import CHAMPION, MODEL_NAME, connected, ensure_model, experiment_id, version_of
+from photoqual.registry.store import CHAMPION, MODEL_NAME, connected, ensure_model, experiment_id
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -16,21 +14,6 @@ EXPERIMENT = f"{MODEL_NAME}-taste"
 RATINGS, BASE_DIGEST = "ratings_digest", "base_digest"
 _SAME = (RATINGS, BASE_DIGEST, "photoqual")
 """Tags that make two registrations the same."""
-
-
-def pinned(address: str) -> str:
-    """Return `address` with the number of the version that its alias means now; a folder as it is."""
-    if not address.startswith("models:"):
-        return address
-    name, wanted = parse_address(address)
-    if wanted.isdigit():
-        return address
-    try:
-        with connected() as client:
-            version = version_of(client, wanted, name)
-    except RegistryError:  # fetch_model says what is missing
-        return address
-    return f"models:/{name}/{version.version}" if version is not None else address
 
 
 def shown(address: str) -> str:

@@ -1,11 +1,12 @@
 """Rating: good photos above bad ones, bad files skipped with reasons, three formats, no TensorFlow."""
 
 import csv
+import io
 import json
 import os
 import subprocess
 import sys
-from dataclasses import replace
+from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,8 @@ import pytest
 from PIL import Image, ImageEnhance
 
 from photoqual.models.scorer import Scorer
-from photoqual.rating.command import as_csv, as_table
+from photoqual.rating.output.csv_rows import CsvRows
+from photoqual.rating.output.table import as_table
 from photoqual.rating.rater import Rating, Skipped, find_photos, rate
 from photoqual.rating.reasons import reasons
 from photoqual.training.train import train
@@ -81,7 +83,7 @@ def test_reasons_name_what_is_unusual_the_furthest_first() -> None:
 
 
 def rating(photo: str, **changes: Any) -> Rating:
-    ordinary = Rating(photo, 0.75, 4, True, None, "good", {}, [], "m")
+    ordinary = Rating(photo, 0.75, 4, True, None, "good", {}, [], [], {}, "m")
     return replace(ordinary, **changes)
 
 
@@ -100,8 +102,11 @@ def test_the_table_names_a_long_common_folder_once_and_keeps_names_in_one_line()
 
 
 def test_csv_has_a_column_for_every_defect() -> None:
-    rows = as_csv([rating("a.jpg", defects={"noise": 0.25, "tilt": 0.5}, familiar=False), rating("b.jpg")])
-    first, second = csv.DictReader(rows.splitlines())
+    rows = io.StringIO()
+    writer = CsvRows(rows)
+    writer.write(rating("a.jpg", defects={"noise": 0.25, "tilt": 0.5}, familiar=False))
+    writer.write(rating("b.jpg"))
+    first, second = csv.DictReader(rows.getvalue().splitlines())
     assert (first["defect_noise"], first["defect_tilt"], first["familiar"]) == ("0.25", "0.5", "False")
     assert (second["defect_noise"], second["familiar"]) == ("", "")
 
@@ -123,7 +128,7 @@ def test_the_command_writes_three_formats(model: Path, gallery: Path, tmp_path: 
     assert "letter.jpg: No decoder knows this file" in lines.stderr
     ratings = [json.loads(line) for line in lines.stdout.splitlines()]
     assert len(ratings) == 6
-    assert list(ratings[0]) == ["photo", "score", "stars", "sure", "familiar", "label", "defects", "reasons", "model"]
+    assert list(ratings[0]) == [field.name for field in fields(Rating)]
     assert json.loads(outcome.read_text()) == {"ok": True, "result": {"rated": 6, "skipped": 3}}
 
     target = tmp_path / "ratings.csv"

@@ -10,8 +10,9 @@ from typing import Any
 import pytest
 
 from photoqual.pipeline.stages import read_stages
+from photoqual.rating.parts import MERGED
 
-EXPECTED = {"refresh_photos", "retrain", "watch_champion"}
+EXPECTED = {"rate_gallery", "refresh_photos", "retrain", "watch_champion"}
 HEAVY = {"dvc", "great_expectations", "keras", "matplotlib", "mlflow", "onnxruntime", "scrapy", "tensorflow"}
 READ = """
 import json, sys
@@ -24,7 +25,7 @@ bag = DagBag(sys.argv[1])
 loaded = {name.partition(".")[0] for name in set(sys.modules) - before}
 dags = {
     name: {
-        "schedule": dag.schedule if isinstance(dag.schedule, str) else sorted(asset.name for asset in dag.schedule.objects),
+        "schedule": dag.schedule if isinstance(dag.schedule, str | None) else sorted(asset.name for asset in dag.schedule.objects),
         "either": type(dag.schedule).__name__ == "AssetAny",
         "assets": [asset.name for task in dag.tasks for asset in task.outlets],
         "max_active_runs": dag.max_active_runs,
@@ -91,13 +92,13 @@ def test_reading_the_dags_loads_nothing_heavy(read: dict[str, Any]) -> None:
 
 
 def test_every_pool_is_declared_and_every_task_is_bounded(read: dict[str, Any]) -> None:
-    for dag in read["dags"].values():
-        assert dag["max_active_runs"] == 1
+    for name, dag in read["dags"].items():
+        assert dag["max_active_runs"] == (4 if name == "rate_gallery" else 1)
         assert dag["catchup"] is False
-        for name, task in dag["tasks"].items():
-            assert task["pool"] in read["pools"], name
-            assert task["minutes"] > 0, name
-            assert task["tells"], name
+        for task_id, task in dag["tasks"].items():
+            assert task["pool"] in read["pools"], task_id
+            assert task["minutes"] > 0, task_id
+            assert task["tells"], task_id
 
 
 def test_stages_carry_what_dvc_yaml_says_of_them(read: dict[str, Any], project_root: Path) -> None:
@@ -120,6 +121,7 @@ def test_tasks_stand_in_the_order_of_the_data(read: dict[str, Any]) -> None:
         "close": ["validate"],
         "announce": ["close", "open"],
     }
+    assert after["rate_gallery"] == {"plan": [], "rate": ["plan"], "merge": ["rate"], "clear": ["merge"]}
     assert after["watch_champion"] == {"watch": [], "alarm": ["watch"]}
     retrain = after["retrain"]
     assert retrain["due"] == ["open"]
@@ -156,3 +158,12 @@ def test_the_form_of_retrain_is_typed(read: dict[str, Any]) -> None:
     assert form["model_kind"]["enum"] == [None, *kinds]
     assert form["epochs"]["minimum"] == 1
     assert form["force"]["type"] == form["dry_run"]["type"] == "boolean"
+
+
+def test_the_form_of_rate_gallery_is_typed_and_its_parts_share_a_pool(read: dict[str, Any]) -> None:
+    dag = read["dags"]["rate_gallery"]
+    assert dag["schedule"] is None
+    assert set(dag["params"]) == {"uri", "output", "format", "model", "photos_per_task"}
+    assert dag["params"]["format"]["enum"] == list(MERGED)
+    assert dag["params"]["photos_per_task"]["minimum"] == 1
+    assert dag["tasks"]["rate"]["pool"] == "rating"

@@ -1,7 +1,7 @@
 """The platform whole, small: the demo site, Airflow's own scheduler, DVC, MLflow; one run of each DAG, and a refusal.
 
-The tests of this file tell one story in their order, on one home: refresh → asset → retrain → an alarm
-without cause → poisoned votes → the champion watched.
+The tests of this file tell one story in their order, on one home: refresh → asset → retrain → an alarm without
+cause → poisoned votes → the champion watched → a gallery rated.
 """
 
 import subprocess
@@ -15,7 +15,7 @@ import pytest
 from rich.console import Console
 
 from photoqual.embedded.airflow import Airflow, free_ports, running
-from photoqual.embedded.demo import REFRESH, RETRAIN, WATCH, press, rate_unseen
+from photoqual.embedded.demo import RATE, REFRESH, RETRAIN, WATCH, press, rate_unseen
 from photoqual.embedded.follow import Run, follow, triggered
 from photoqual.embedded.home import Home, create, held
 from photoqual.pipeline.workspace import DATA, MAIN, branch, summaries
@@ -23,6 +23,7 @@ from photoqual.registry.history import history
 from photoqual.registry.store import CHAMPION, MODEL_NAME, connected, version_of
 from photoqual.registry.watch_series import EXPERIMENT
 from photoqual.sources.demo import DemoSite
+from tests.conftest import encoded, scene
 
 PHOTOS = 240
 pytestmark = pytest.mark.timeout(900)
@@ -64,7 +65,7 @@ def platform(tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRe
     with held(home), DemoSite(port=port) as site:
         create(home, project, overrides, site_port=port)
         with running(home, project / "dags") as airflow:
-            airflow.start_dags([REFRESH, RETRAIN, WATCH])
+            airflow.start_dags([REFRESH, RETRAIN, WATCH, RATE])
             yield Platform(home, airflow, site)
 
 
@@ -200,3 +201,22 @@ def test_the_champion_is_watched_on_photos_that_came_after_its_training(platform
     assert (kept.data.tags["version"], kept.data.tags["revision"]) == (found["version"], data)
     assert {"auc_all", "frozen_auc", "psi.score", "psi.brightness", "two_sample_auc"} <= set(kept.data.metrics)
     assert files == {"watch/index.html", "watch/summary.json"}
+
+
+def test_a_gallery_is_rated_in_parts_from_the_form(platform: Platform, tmp_path: Path) -> None:
+    gallery, output = tmp_path / "gallery", tmp_path / "ratings.jsonl"
+    gallery.mkdir()
+    for number in range(5):
+        (gallery / f"{number}.jpg").write_bytes(encoded(scene(number)))
+    (gallery / "broken.jpg").write_bytes(b"no photo")
+    form = {"uri": str(gallery), "output": str(output), "format": "json", "photos_per_task": 4}
+    run = platform.follow(RATE, platform.airflow.trigger(RATE, form))
+    assert run.state == "success", run.said
+    told = platform.airflow.result(RATE, run.run_id, "merge")
+    assert (told["rated"], told["skipped"]) == (5, {"not_an_image": 1})
+    assert len(output.read_text(encoding="utf-8").splitlines()) == 5
+    assert sorted(path.name for path in tmp_path.iterdir()) == [
+        "gallery",
+        "ratings.jsonl",
+        "ratings.jsonl.skipped.jsonl",
+    ]

@@ -1,0 +1,1 @@
+"""The app in a browser: rate photos, label them, teach a taste, look at the champion. Streamlit; extra `app`."""

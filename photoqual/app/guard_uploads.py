@@ -71,6 +71,7 @@ class UploadGuard:
         self._held = held
         self._refusals = refusals
         self._pace = Pace(UPLOADS_A_MINUTE)
+        self._coming = 0
 
     async def __call__(self, scope: "Scope", receive: "Receive", send: "Send") -> None:
         if scope["type"] == "websocket" and not same_origin(headers_of(scope)):
@@ -78,18 +79,25 @@ class UploadGuard:
             await send({"type": "websocket.close", "code": 1008, "reason": "Another site's page."})
             return
         if scope["type"] == "http" and scope["method"] == "PUT" and (session := session_of(scope["path"])):
-            status = self._refusal(session, headers_of(scope).get("content-length", ""))
+            length = headers_of(scope).get("content-length", "")
+            status = self._refusal(session, length)
             if status is not None:
                 self._refusals.add(session)
                 await _answer(send, status)
                 return
+            self._coming += int(length)
+            try:
+                await self._app(scope, receive, send)
+            finally:
+                self._coming -= int(length)
+            return
         await self._app(scope, receive, send)
 
     def _refusal(self, session: str, length: str) -> int | None:
         """Return the HTTP status by which an upload of `length` bytes is refused, None for a welcome one."""
         if not length.isdecimal():
             return _LENGTH_REQUIRED
-        if self._held() + int(length) > HELD_BYTES:
+        if self._held() + self._coming + int(length) > HELD_BYTES:
             return _TOO_LARGE
         return None if self._pace.admit(session) else _TOO_MANY
 

@@ -23,12 +23,13 @@ _JS = r"""
 const pages = new WeakMap();
 const typed = "input, textarea, select, [contenteditable], [role=textbox], [role=combobox]";
 const shown = "[class*=st-key-label-shown-]";
+const photo = "[class*=st-key-label-photo-]";
 const pressable = "button, a, summary, [role=button], [role=option], [role=radio], [role=tab]";
 
 const dealShown = () => {
   const places = [...document.querySelectorAll(shown)];
   const deals = new Set(places.map((place) => Number(place.className.match(/st-key-label-shown-\d+-(\d+)/)[1])));
-  const whole = places.every((place) => place.querySelector("img")?.complete);
+  const whole = places.every((place) => place.closest(photo)?.querySelector("img")?.complete);
   return deals.size > 1 || !whole ? null : deals.size ? [...deals][0] : 0;
 };
 
@@ -81,7 +82,9 @@ class Press:
 
 
 def shown_as(number: int, deal: int) -> str:
-    """Return the key of the container of picture `number` (from 1) of `deal`, by which a press finds what it is for."""
+    """Return the key of a container below picture `number` (from 1) of `deal`, by which a press finds what it is for. It
+    must be drawn after the picture: once it is there, so is the picture.
+    """
     return f"label-shown-{number}-{deal}"
 
 

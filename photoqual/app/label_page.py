@@ -1,5 +1,6 @@
 """The page Label: judge photos by the keyboard or by touch; every click is kept before it counts."""
 
+import zlib
 from collections import Counter
 
 import streamlit as st
@@ -70,7 +71,11 @@ def _session(desk: Desk, choice: Choice) -> Session:
     held = st.session_state.get(_SESSION)
     wanted = desk.folder, desk.settings, choice.labeller, choice.mode
     if not isinstance(held, Session) or (held.desk.folder, held.desk.settings, held.labeller, held.mode) != wanted:
-        held = st.session_state[_SESSION] = Session(desk, choice.labeller, choice.mode)
+        before, held = held, Session(desk, choice.labeller, choice.mode)
+        st.session_state[_SESSION] = held
+        if before is not None:  # what was pressed until now was meant for that one
+            for press in label_keys.presses():
+                held.is_new(press.press)
     return held
 
 
@@ -153,18 +158,18 @@ def _photos(session: Session, table: Table, pictures: dict[str, bytes]) -> None:
             chosen = photo in session.progress.chosen
             with st.container(key=f"label-photo-{number}{'-chosen' if chosen else ''}"):
                 name = table.photos.paths[photo]
-                with st.container(key=shown_as(number, _deal_of(session))):
-                    st.image(picture, alt=f"Photo {number}: {name}" if several else name, width="stretch")
+                st.image(picture, alt=f"Photo {number}: {name}" if several else name, width="stretch")
                 if several:
                     st.button(
                         marked(number, chosen),
-                        key=f"label-toggle-{number}",
+                        key=f"label-toggle-{number}-{_deal_of(session)}",  # a late click finds another button, or none
                         type="primary" if chosen else "secondary",
                         width="stretch",
                         on_click=_on_click,
                         args=(session, table, _deal_of(session), str(number)),
                     )
-                st.text(name)
+                with st.container(key=shown_as(number, _deal_of(session))):
+                    st.text(name)
 
 
 def _buttons(session: Session, table: Table) -> None:
@@ -172,7 +177,7 @@ def _buttons(session: Session, table: Table) -> None:
         for key, title in title_of(session.mode, session.progress.chosen).items():
             st.button(
                 title,
-                key=f"label-key-{key.strip() or 'Space'}",
+                key=f"label-key-{key.strip() or 'Space'}-{_deal_of(session)}",
                 type="primary" if key == "Enter" else "secondary",
                 disabled=key == "u" and not session.progress.can_undo(),
                 on_click=_on_click,
@@ -187,7 +192,13 @@ def _keys(session: Session) -> list[str]:
 
 
 def _deal_of(session: Session) -> int:
-    return session.progress.deal.line if session.progress.deal else 0
+    """Return what tells the photos that are dealt from all other deals of all labellers, 0 where there are none; a number
+    that a browser can hold.
+    """
+    if session.progress.deal is None:
+        return 0
+    journal = f"{session.desk.folder.resolve()}\0{session.labeller}\0{session.mode}".encode()
+    return (zlib.crc32(journal) << 20) + session.progress.deal.line
 
 
 def _on_click(session: Session, table: Table, deal: int, key: str) -> None:

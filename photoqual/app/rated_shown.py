@@ -11,6 +11,7 @@ from photoqual.app.uploads import Answered, one_by_one
 from photoqual.errors import PhotoqualError
 from photoqual.layout import Layout
 from photoqual.models.scorer import Scorer
+from photoqual.photos.catalog import is_there
 from photoqual.rating.explain.rated import Neighbours, Voted, neighbours
 
 _COUNT = 6
@@ -23,7 +24,7 @@ def show_rated(answered: Answered, scorer: Scorer) -> None:
     Only for who sits at this machine: they are the photos that the project was trained on, and not a visitor's.
     """
     layout = Layout()
-    if not Options().local or not layout.catalog.is_file():
+    if not Options().local or not is_there(layout.catalog):
         return
     if not st.toggle("Look for rated photos like it", key="rate_alike"):
         return

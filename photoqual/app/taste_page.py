@@ -22,7 +22,7 @@ from photoqual.taste.learn import MIN_RATINGS
 
 MOST = 60
 """Photos that are asked about at once."""
-_PHOTOS, _STARS, _FOUND, _ROUND = (f"taste_{name}" for name in ("photos", "stars", "found", "round"))
+_PHOTOS, _STARS, _UNREAD, _FOUND, _ROUND = (f"taste_{name}" for name in ("photos", "stars", "unread", "found", "round"))
 _KEYS = {1: "poor", 2: "weak", 3: "middling", 4: "good", 5: "excellent"}
 
 
@@ -72,7 +72,8 @@ def _choice() -> None:
         else f"Upload {MIN_RATINGS} to {MOST} photos, up to {LIMITS.max_megabytes:g} MB each",
         accept_multiple_files=True,
         key=f"taste_uploads_{state.setdefault(_ROUND, 0)}",
-        help="No upload is stored: reduced copies stay in memory until you are done.",
+        help="Reduced copies stay in memory until you are done."
+        + (" No upload is stored." if Options().keep_uploads is None else " Whoever runs this app keeps each upload."),
     )
     if uploads:
         photos, notes = from_uploads(uploads[:MOST], Options().keep_uploads)
@@ -110,17 +111,20 @@ def _rating(photos: list[Photo], given: dict[int, int], model: Answering) -> Non
 def _ask(photo: Photo, place: int, given: dict[int, int]) -> None:
     """Draw one photo and the buttons 1 to 5; 0 leaves it out, U takes the last rating back."""
 
+    unread: set[int] = st.session_state.setdefault(_UNREAD, set())
+
     def give(stars: int) -> None:
         given[place] = stars
 
     def undo() -> None:
-        if given:
-            del given[max(given)]
+        if by_a_person := given.keys() - unread:
+            del given[max(by_a_person)]
 
     try:
         picture = photo.picture
     except UnreadablePhoto as error:
         given[place] = 0
+        unread.add(place)
         st.session_state["taste_notes"] = [f"Photo {place + 1} was left out. {error.message}"]
         st.rerun()
     with st.container(horizontal_alignment="center", key="taste_picture"):
@@ -217,5 +221,5 @@ def _figures(found: dict[str, Any]) -> list[tuple[str, str]]:
 
 
 def _forget() -> None:
-    for name in (_PHOTOS, _STARS, _FOUND):
+    for name in (_PHOTOS, _STARS, _UNREAD, _FOUND):
         st.session_state.pop(name, None)

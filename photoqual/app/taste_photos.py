@@ -6,7 +6,7 @@ from itertools import islice
 from pathlib import Path
 
 from photoqual.app.limits import LIMITS
-from photoqual.app.uploads import SHOWN_SIDE, Refused, Upload, opened, reduced
+from photoqual.app.uploads import SHOWN_SIDE, Refused, Upload, one_by_one, opened, reduced
 from photoqual.errors import DataError, UnreadablePhoto
 from photoqual.photos.decode import open_photo
 from photoqual.rating.found import find_photos
@@ -54,7 +54,8 @@ def from_uploads(uploads: Sequence[Upload], keep: Path | None) -> tuple[list[Pho
     """Return `uploads` as photos to rate, and what to say of those that are none."""
     photos, notes = [], []
     for upload in uploads:
-        picture = opened(upload, keep)
+        with one_by_one:
+            picture = opened(upload, keep)
         if isinstance(picture, Refused):
             notes.append(f"{picture.name}: {picture.message}")
         else:

@@ -11,6 +11,7 @@ import os
 import subprocess
 import sys
 import tempfile
+import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -21,13 +22,20 @@ from photoqual.errors import DataError
 OUTCOME_FILE = "PHOTOQUAL_OUTCOME_FILE"
 """Where a command leaves its result or its error as JSON (settings.py)."""
 _MINUTES = 20
+_LEARNING = threading.Semaphore(1)
 Rated = tuple[Path | bytes, int]
 """A photo, as a file or its bytes, with its stars."""
 
 
 def learn(rated: Sequence[Rated], *, profile: str, model: str, dry_run: bool) -> dict[str, Any]:
-    """Return what `taste.learn.learn_taste` finds in `rated`. Raise DataError with the message of what went wrong."""
-    with _handed_over(rated) as (table, inherited), tempfile.TemporaryDirectory(prefix="photoqual-app-") as scratch:
+    """Return what `taste.learn.learn_taste` finds in `rated`; one at a time learns. Raise DataError with the message of
+    what went wrong.
+    """
+    with (
+        _LEARNING,
+        _handed_over(rated) as (table, inherited),
+        tempfile.TemporaryDirectory(prefix="photoqual-app-") as scratch,
+    ):
         outcome = Path(scratch, "outcome.json")
         command = [sys.executable, "-m", "photoqual", "taste", table, "--profile", profile, "--model", model]
         try:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from photoqual.errors import PhotoqualError
+from photoqual.pipeline.git import masked
 
 log = logging.getLogger(__name__)
 
@@ -42,4 +43,5 @@ def examine(checks: Iterable[tuple[str, str, Check]]) -> Iterator[Finding]:
             yield Finding(area, name, State.problem, error.message, error.next_step)
         except Exception as error:  # whatever is broken here is what a person asked the doctor about
             log.debug("%s: %s", area, name, exc_info=True)
-            yield Finding(area, name, State.problem, f"{type(error).__name__}: {error}", "See it with --verbose.")
+            seen = masked(f"{type(error).__name__}: {error}")
+            yield Finding(area, name, State.problem, seen, "See it with --verbose.")

@@ -31,15 +31,16 @@ def checks(layout: Layout) -> list[tuple[str, str, Check]]:
     ]
 
 
-def store_address(root: Path) -> str | None:
-    """Return the address of the project's default DVC remote, None where it names none."""
+def store_of(root: Path) -> dict[str, str]:
+    """Return what .dvc/config says of the project's default remote, its `url` among it; nothing where it names none."""
     config = ConfigParser(strict=False, interpolation=None)
     config.read([root / ".dvc/config", root / ".dvc/config.local"], encoding="utf-8")
     name = config.get("core", "remote", fallback="")
-    address = config.get(f"'remote \"{name}\"'", "url", fallback="")
-    if not address or "://" in address:
-        return address or None
-    return str((root / ".dvc" / Path(address).expanduser()).resolve())
+    section = f"'remote \"{name}\"'"
+    remote = dict(config[section]) if config.has_section(section) else {}
+    if "://" not in remote.get("url", "://"):
+        remote["url"] = str((root / ".dvc" / Path(remote["url"]).expanduser()).resolve())
+    return remote
 
 
 def _no_project(layout: Layout) -> Finding:

@@ -1,12 +1,13 @@
 """The services that this machine is told to use: model registry, DVC store, checkpoints, the project's repository."""
 
+import contextlib
 import uuid
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 
 from photoqual.doctor.findings import Check, Finding, State
-from photoqual.doctor.project import store_address
+from photoqual.doctor.project import store_of
 from photoqual.errors import PipelineError
 from photoqual.layout import Layout
 from photoqual.pipeline.git import git, masked
@@ -22,7 +23,7 @@ def checks(layout: Layout) -> list[tuple[str, str, Check]]:
     settings = Settings()
     return [
         (AREA, "registry", lambda: _registry(layout.root)),
-        (AREA, "DVC store", lambda: _store(settings.dvc_remote_url or store_address(layout.root))),
+        (AREA, "DVC store", lambda: _dvc_store(settings, layout.root)),
         (AREA, "checkpoints", lambda: _checkpoints(checkpoints_address())),
         (AREA, "repository", lambda: _repository(settings.project_url)),
     ]
@@ -47,34 +48,52 @@ def _registry(root: Path) -> Iterator[Finding]:
         yield Finding(AREA, "registry", State.ok, seen)
 
 
-def _store(address: str | None) -> Iterator[Finding]:
+def _store(address: str | None, *, configured: bool) -> Iterator[Finding]:
+    """`configured`: .dvc/config says more of the remote than its address, which DVC alone can make use of."""
     if address is None:
         step = "One machine needs none; for the DAGs: dvc remote add --default, or PHOTOQUAL_DVC_REMOTE_URL."
         yield Finding(AREA, "DVC store", State.absent, "no DVC remote is configured", step)
         return
+    if configured:
+        seen = f"{masked(address)}: not tried, .dvc/config has options of its own for it"
+        yield Finding(AREA, "DVC store", State.ok, seen, "`dvc push` tries it.")
+        return
     yield from _writable("DVC store", address, "Check the address and the keys of the DVC remote.")
 
 
+def _dvc_store(settings: Settings, root: Path) -> Iterator[Finding]:
+    if settings.dvc_remote_url:
+        return _store(settings.dvc_remote_url, configured=False)
+    remote = store_of(root)
+    return _store(remote.get("url"), configured=len(remote) > 1)
+
+
 def _checkpoints(address: str) -> Iterator[Finding]:
-    yield from _writable("checkpoints", address, "Mend PHOTOQUAL_CHECKPOINTS, or the keys of that store.")
+    yield from _writable("checkpoints", address, "Mend PHOTOQUAL_CHECKPOINTS, or the keys of that store.", make=True)
 
 
-def _writable(name: str, address: str, next_step: str) -> Iterator[Finding]:
-    """Write, read and remove a few bytes at `address`, a folder or an address that fsspec knows."""
+def _writable(name: str, address: str, next_step: str, *, make: bool = False) -> Iterator[Finding]:
+    """Write, read and remove a few bytes at `address`, a folder or an address that fsspec knows. Only with `make` is a
+    folder made that is not there: it may be a disk that is not mounted, and a bucket is never made.
+    """
     try:
         import fsspec
     except ImportError:
         step = "pip install 'photoqual[pipeline]'"
         yield Finding(AREA, name, State.absent, f"{masked(address)}: not tried, fsspec is not installed", step)
         return
-    probe, said = f".doctor-{uuid.uuid4().hex}", b"photoqual doctor"
+    probe, said, local = f".doctor-{uuid.uuid4().hex}", b"photoqual doctor", "://" not in address
     try:
-        files, folder = fsspec.core.url_to_fs(address if "://" in address else str(Path(address).expanduser()))
-        files.makedirs(folder, exist_ok=True)
+        files, folder = fsspec.core.url_to_fs(str(Path(address).expanduser()) if local else address)
+        if local and make:
+            Path(folder).mkdir(parents=True, exist_ok=True)
         path = f"{folder.rstrip('/')}/{probe}"
-        files.pipe_file(path, said)
-        read = files.cat_file(path)
-        files.rm_file(path)
+        try:
+            files.pipe_file(path, said)
+            read = files.cat_file(path)
+        finally:
+            with contextlib.suppress(Exception):
+                files.rm_file(path)
     except Exception as error:  # each store has errors of its own
         seen = masked(f"{address} cannot be used: {type(error).__name__}: {error}")
         yield Finding(AREA, name, State.problem, seen, next_step)

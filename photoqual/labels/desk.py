@@ -83,6 +83,8 @@ def open_desk(folder: Path, photos: Path | None = None) -> Desk:
     """
     path = folder / SETTINGS
     wanted = None if photos is None else str(photos.expanduser().resolve())
+    if wanted is not None and not Path(wanted).is_dir():
+        raise ConfigError(f"{photos} is not a folder.", next_step="Name the folder of the photos with --photos.")
     try:
         settings = Settings.model_validate_json(path.read_bytes())
     except FileNotFoundError:
@@ -187,7 +189,7 @@ class Session:
         number, left = tournament.pending(self.progress, present)
         waiting = set(left)
         fair, others = self._shuffled(photos, number, waiting)
-        how = RANDOM if taught is None or number else MODEL
+        how = RANDOM if number or (taught is None and MODEL not in self.progress.drawn.values()) else MODEL
         if how == MODEL and taught is not None:
             others = _first(taught, others, waiting, settings.seed)
         start = self.progress.seen(number)[1] + seen_more

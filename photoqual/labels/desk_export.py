@@ -120,7 +120,7 @@ def _rule(mode: Mode, rounds: int) -> dict[str, Any]:
     """
     if mode == "tournament":
         return {"rule": "ordinal", "ordinal_levels": rounds + 1, "good_at_least": round(1 + 2 / rounds, 2)}
-    good, bad = (4, 2) if mode == "stars" else (3.5, 2.5)
+    good, bad = (4, 2) if mode == "stars" else (3.01, 2.99)
     return {"rule": "threshold", "good_at_least": good, "bad_at_most": bad}
 
 
@@ -129,4 +129,6 @@ def _problem(photo: str, photos: Photos) -> str | None:
     path = photos.paths.get(photo)
     if path is None:
         return "photo_gone"
-    return "name_begins_or_ends_with_space" if path != path.strip() else None
+    if path != path.strip():
+        return "name_begins_or_ends_with_space"
+    return None if path.isprintable() else "name_with_control_characters"

@@ -17,6 +17,7 @@ AUTHOR = "photoqual"
 EMAIL = "pipeline@photoqual.invalid"
 TIMEOUT_SECONDS = 600
 _CREDENTIALS = re.compile(r"(?<=://)[^/@\s]+@")
+_SECRETS = re.compile(r"(?i)((?:password|passwd|token|secret|signature|key)=)[^&\s]+")
 _KEPT = ("GIT_SSH", "GIT_ASKPASS", "GIT_CONFIG", "GIT_SSL")
 _OPTIONS = (
     "-c",
@@ -36,7 +37,7 @@ class GitFailed(PipelineError):
 
 def masked(text: str) -> str:
     """Hide credentials in addresses."""
-    return _CREDENTIALS.sub("***@", text)
+    return _SECRETS.sub(r"\1***", _CREDENTIALS.sub("***@", text))
 
 
 def git(

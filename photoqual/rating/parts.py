@@ -13,7 +13,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from photoqual.errors import ConfigError, DataError
+from photoqual.errors import ConfigError, DataError, RegistryError, SourceError
 from photoqual.models.scorer import Scorer
 from photoqual.rating.found import S3, InBucket, Photo, Skipped, find, open_bucket
 from photoqual.rating.output.formats import FORMATS
@@ -66,6 +66,8 @@ def plan(
     if (known := store.read(_PLAN)) is not None:
         return Plan(**json.loads(known))
     name = pinned(resolve(model)[0])
+    if "@" in name:
+        raise RegistryError(f"Which version {name} means cannot be asked now.", next_step="Run the task again.")
     parts, photos, entries = 0, 0, list[dict[str, Any]]()
     for found in find([uri]):
         entries.append(_entry(found))
@@ -94,7 +96,8 @@ def rate_part(output: str, run: str, part: int) -> dict[str, int]:
             )
         made = Plan(**json.loads(planned))
         name, folder = resolve(made.model)
-        results = rate(Scorer.load(folder, threads=1), _photos(json.loads(listed)), name)
+        results = list(rate(Scorer.load(folder, threads=1), _photos(json.loads(listed)), name))
+        _check_store(results)
         done = "".join(json.dumps(asdict(result), ensure_ascii=False) + "\n" for result in results).encode()
         store.write(_rated_name(part), done)
     counts = Counter("skipped" if "reason" in line else "rated" for line in _lines(done))
@@ -125,15 +128,27 @@ def merge(output: str, run: str) -> dict[str, Any]:
 
     with written(output) as file:
         rated = _write(made.format, file, ratings())
-    if skips:
-        with written(f"{output}.{_SKIPPED}") as file:
-            file.write_text("".join(f"{line}\n" for line in skips), encoding="utf-8")
+    with written(f"{output}.{_SKIPPED}") as file:
+        file.write_text("".join(f"{line}\n" for line in skips), encoding="utf-8")
     return {"output": output, "rated": rated, "skipped": dict(reasons), "model": made.model}
 
 
 def clear(output: str, run: str) -> None:
     """Remove what lies beside the output for `run`, which was merged."""
     _work(output, run).remove()
+
+
+def _check_store(results: Iterable[Rating | Skipped]) -> None:
+    """Raise SourceError where the store, and not the photos, is what kept them from being rated."""
+    from photoqual.sources._objects import DENIED, TRANSPORT
+
+    reasons = Counter(result.reason for result in results if isinstance(result, Skipped))
+    for reason in (*sorted(TRANSPORT), DENIED):
+        if reasons[reason]:
+            raise SourceError(
+                f"The store did not give {reasons[reason]} photos ({reason}).",
+                next_step="Check the store and the keys of the workers, then run the task again.",
+            )
 
 
 def _write(output_format: str, file: Path, ratings: Iterable[Rating]) -> int:

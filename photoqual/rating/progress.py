@@ -3,7 +3,7 @@
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import timedelta
 
 from rich.console import Console
@@ -25,7 +25,12 @@ def shown(console: Console, count: Callable[[], int]) -> Iterator[Advance]:
     with Progress(*columns, console=console, transient=True) as progress:
         task = progress.add_task("rating", total=None, told="")
         counted: list[int] = []
-        threading.Thread(target=lambda: counted.append(count()), daemon=True).start()
+
+        def find_out() -> None:
+            with suppress(Exception):  # the run itself meets it, and tells
+                counted.append(count())
+
+        threading.Thread(target=find_out, daemon=True).start()
         began, worked_on, done = time.monotonic(), 0, 0
 
         def advance(worked: bool) -> None:

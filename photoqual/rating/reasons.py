@@ -12,6 +12,8 @@ ABSENT = 0.05
 _ABSENT_NAMED = 3
 _WELL_WITHIN = 0.2
 """How far inside the range of good photos a measure has to lie to speak for the photo, in half widths of that range."""
+_ONE_SIDED, _FAR_INTO = frozenset({"noise", "sharpness"}), 0.5
+"""Measures of which one end of the range is the good one, and how far towards it they have to lie, in its widths."""
 
 _WORDS: dict[str, tuple[str, str]] = {
     "brightness": ("darker", "brighter"),
@@ -88,7 +90,8 @@ def strengths(
         (low, high), value = good_ranges[name], measured[name]
         inside = _how_well_within(name, value, low, high)
         lost = any(measured[other] > good_ranges[other][1] for other in companions if other in good_ranges)
-        if inside >= _WELL_WITHIN and not lost and all(defects.get(defect, 0) < LIKELY for defect in belied_by):
+        least = _FAR_INTO if name in _ONE_SIDED else _WELL_WITHIN
+        if inside >= least and not lost and all(defects.get(defect, 0) < LIKELY for defect in belied_by):
             found.append((inside, f"{word} {_numbers(name, value, low, high)}"))
     said = [sentence for _, sentence in sorted(found, key=lambda pair: -pair[0])]
     return said + ([absent] if (absent := _absent(defects)) else [])

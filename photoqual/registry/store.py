@@ -59,7 +59,7 @@ def sqlite_file(uri: str) -> Path | None:
 
 def masked(uri: str) -> str:
     """Return `uri` without the user and password it may hold."""
-    return re.sub(r"//[^/@]+@", "//***@", uri)
+    return re.sub(r"(?i)((?:password|token|secret)=)[^&]+", r"\1***", re.sub(r"//[^/@]+@", "//***@", uri))
 
 
 @contextmanager

@@ -27,6 +27,7 @@ _PAUSE_SECONDS = 0.5
 _CODE = re.compile(rb"<Code>(\w{1,80})</Code>")
 _REASONS = {"NoSuchKey": "object_gone", "NoSuchVersion": "object_gone", "InvalidObjectState": "archived"}
 TOO_LARGE = "too_many_bytes"
+DENIED = "denied"
 TRANSPORT = frozenset({"unreachable", "broken_off", "too_slow", "server_error"})
 """Reasons that lie with the store or the way to it, not with the object."""
 
@@ -197,5 +198,5 @@ class Objects:
             return _s3.refused(code, "", self.client.meta.endpoint_url, self.bucket)
         if status >= 500 or status == 429:
             return Unfetched("server_error")
-        usual = {404: "object_gone", 403: "denied"}.get(status, f"http_{status}")
+        usual = {404: "object_gone", 403: DENIED}.get(status, f"http_{status}")
         return Unfetched(_REASONS.get(code, usual))

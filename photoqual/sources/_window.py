@@ -6,7 +6,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 
 from photoqual.errors import SourceError
-from photoqual.sources._objects import TRANSPORT, Listed
+from photoqual.sources._objects import DENIED, TRANSPORT, Listed
 from photoqual.sources.records import Fetched, Record, Skipped
 
 WINDOW_BYTES = 64 << 20
@@ -43,7 +43,7 @@ def in_order(
         if isinstance(event, Fetched):
             new += event.data is not None or event.refused is not None
             got, troubles = got + 1, 0
-        elif event.reason in TRANSPORT or event.reason == "denied":
+        elif event.reason in TRANSPORT or event.reason == DENIED:
             troubles, last = troubles + 1, event
             if troubles >= TROUBLES:
                 raise _failing(last, troubles)
@@ -76,7 +76,7 @@ def in_order(
 
 def _failing(event: Skipped, times: int) -> SourceError:
     """Say that the store gives nothing any more."""
-    if event.reason == "denied":
+    if event.reason == DENIED:
         return SourceError(
             f"The credentials may list the bucket but not read it: {times} objects, the last {event.where}, were denied.",
             next_step="Ask for s3:GetObject, and for labels from tags s3:GetObjectTagging.",

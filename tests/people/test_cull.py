@@ -22,6 +22,7 @@ from photoqual.rating.cull.command import Wish, cull, dropped_files
 from photoqual.rating.cull.evidence import truth_from
 from photoqual.rating.cull.journal import NAME
 from photoqual.rating.cull.promise import promise
+from photoqual.rating.cull.shots import find_shots
 from tests.data.camera_files import dng
 from tests.model.registered import RED, tiny_folder
 from tests.people.cameras import START, bracket, burst, exif, panorama, photographs, save
@@ -181,3 +182,23 @@ def test_exposure_is_read_and_nonsense_is_nothing(tmp_path: Path) -> None:
     assert read_exposure(io.BytesIO(b"")) == Exposure()
     assert read_exposure(io.BytesIO(exif(START, seconds=0, bias=99)[6:])).seconds is None
     assert read_exposure(io.BytesIO(exif(START, seconds=0, bias=99)[6:])).bias is None
+
+
+def test_a_raw_goes_with_the_jpeg_that_is_named_alone(tmp_path: Path) -> None:
+    folder = tmp_path / "g"
+    save(photographs()["chelsea"].resize((90, 60)), folder / "a.jpg")
+    for name in ("a.cr2", "b.cr2"):
+        (folder / name).write_bytes(b"raw")
+    shots, skipped = find_shots([folder / "a.jpg"])
+    assert [[file.name for file in shot.files] for shot in shots] == [["a.jpg", "a.cr2"]]
+    assert skipped == []
+
+
+def test_a_sidecar_that_is_shared_with_a_link_stays(tmp_path: Path) -> None:
+    model, folder = tiny_folder(tmp_path / "model", RED), tmp_path / "g"
+    save(photographs()["chelsea"].resize((90, 60)), folder / "a.jpg")
+    save(photographs()["flower"].resize((90, 60)), tmp_path / "elsewhere.png")
+    (folder / "a.png").symlink_to(tmp_path / "elsewhere.png")
+    (folder / "a.xmp").write_text("shared")
+    none = cull([folder], Wish(keep="0"), model=str(model))
+    assert [[file.name for file in files] for files in dropped_files(none)] == [["a.jpg"]]

@@ -173,3 +173,18 @@ def test_many_photos_of_a_day_are_grouped_without_comparing_all_with_all() -> No
     hashes = [f"{value:016x}" for value in draw.integers(0, 2**63, 5000)]
     frames = [shot(5 * at, vector=direction(*draw.normal(size=64)), phash=hashes[at]) for at in range(5000)]
     assert told(frames) == []
+
+
+def test_a_scene_that_changes_slowly_for_long_is_not_one_motif() -> None:
+    hashes = [f"{(1 << at) - 1:016x}" for at in range(40)]
+    turn = [direction(np.cos(at * 0.2), np.sin(at * 0.2)) for at in range(40)]
+    frames = [shot(30 * at, vector=turn[at], phash=hashes[at]) for at in range(40)]
+    members = [found for _, found in told(frames)]
+    assert members
+    assert max(map(len, members)) <= 13
+
+
+def test_without_bursts_photos_of_one_second_are_photos_of_their_own() -> None:
+    pair = [shot(0, phash="0" * 16), shot(0, phash="00000000000003ff")]
+    assert told(pair) == [("burst 1", (0, 1))]
+    assert told(pair, seconds=0) == []

@@ -176,3 +176,17 @@ def test_a_disk_that_is_full_leaves_the_group_where_it_was(
     assert outcome.files == 0
     assert [why for _, why in outcome.problems] == ["No space left on device", "not tried after that"]
     assert contents(top) == FILES
+
+
+def test_a_group_that_a_killed_process_left_half_moved_is_finished_and_counted(places: tuple[Path, Path]) -> None:
+    top, target = places
+    move(groups(top), top, target)
+    group = groups(top)[0]
+    for file in group[1:]:
+        (target / file.relative_to(top)).rename(file)
+    journal = target / NAME
+    lines = journal.read_bytes().splitlines(keepends=True)
+    journal.write_bytes(b"".join(line for line in lines if json.loads(line).get("unit") in (None, 1)))
+    outcome = move([group[1:]], top, target)
+    assert (outcome.files, outcome.problems) == (len(group) - 1, [])
+    assert not any(file.exists() for file in group)

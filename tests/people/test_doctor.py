@@ -114,6 +114,7 @@ def test_a_store_and_a_repository_that_work_are_told_so(doctor: Doctor, tmp_path
     subprocess.run(["git", *identity, "commit", "-q", "--allow-empty", "-m", "one"], cwd=tmp_path / "git", check=True)
     with connected(create=True) as client:
         client.search_registered_models()
+    (tmp_path / "store").mkdir()
     found = doctor(PHOTOQUAL_DVC_REMOTE_URL=str(tmp_path / "store"), PHOTOQUAL_PROJECT_URL=str(tmp_path / "git"))
     assert found["DVC store"].state is State.ok
     assert list((tmp_path / "store").iterdir()) == []

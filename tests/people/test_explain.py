@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import onnx
+import pandas as pd
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 from PIL import Image
@@ -345,3 +346,22 @@ def test_explaining_loads_no_tensorflow(tmp_path: Path, model: Path) -> None:
     )
     assert done.stdout.splitlines()[-1] == "[]"
     assert (tmp_path / "a.html").is_file()
+
+
+def test_of_a_photo_on_two_sources_the_votes_count(workspace: tuple[Layout, list[DemoPhoto]], tmp_path: Path) -> None:
+    layout = Layout(tmp_path)
+    catalog = catalogs.read_catalog(workspace[0].catalog)
+    other = catalog.assign(source="archive", votes_count=pd.NA, votes_mean=pd.NA).astype(catalog.dtypes)
+    catalogs.write_catalog(layout.catalog, pd.concat([other, catalog]))
+    rows, count = rated.rated_photos(layout)
+    whole, whole_count = rated.rated_photos(workspace[0])
+    voted = whole[whole["votes"] > 0]
+    assert list(rows["photo_id"]) == list(voted["photo_id"])
+    assert count == len(voted) == whole_count - 1
+
+
+def test_a_workspace_without_a_rated_photo_has_no_neighbours(model: Path, tmp_path: Path) -> None:
+    layout = Layout(tmp_path)
+    catalogs.write_catalog(layout.catalog, catalogs.empty_catalog())
+    found = rated.neighbours(Scorer.load(model), np.zeros((32, 32, 3), np.uint8), "a" * 64, layout)
+    assert (found.alike, found.among, found.rated) == ([], 0, 0)

@@ -27,7 +27,7 @@ MARKUP = "<img src=x onerror=alert(1)> ![x](http:--evil.example-x.png) :red[y] $
 _SHOWN = """before => {
   const places = [...document.querySelectorAll("[class*=st-key-label-shown-]")];
   const deals = new Set(places.map(place => place.className.match(/shown-\\d+-(\\d+)/)[1]));
-  const whole = places.every(place => place.querySelector("img")?.complete);
+  const whole = places.every(place => place.closest("[class*=st-key-label-photo-]")?.querySelector("img")?.complete);
   return deals.size === 1 && whole && !deals.has(before) && [...deals][0];
 }"""
 
@@ -35,7 +35,7 @@ _SHOWN = """before => {
 def shown(page: "Page", before: str = "") -> tuple[str, list[str]]:
     """Wait until photos of another deal than `before` are drawn; return which deal it is, and their names."""
     deal = page.wait_for_function(_SHOWN, arg=before, polling=20).json_value()
-    names = page.locator("[class*=st-key-label-shown-] img").evaluate_all("found => found.map(image => image.alt)")
+    names = page.locator("[class*=st-key-label-photo-] img").evaluate_all("found => found.map(image => image.alt)")
     return str(deal), [name.partition(": ")[2] or name for name in names]
 
 

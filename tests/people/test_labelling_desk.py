@@ -378,3 +378,22 @@ def test_a_desk_moves_with_its_photos(session: Session, photos: Photos, tmp_path
 
 def test_a_journal_that_was_never_written_is_empty(tmp_path: Path) -> None:
     assert Journal(tmp_path / "nobody.jsonl").read() == []
+
+
+def test_what_a_model_left_over_is_no_random_sample(session: Session, photos: Photos) -> None:
+    taught = sorted(photos.paths, key=lambda photo: quality(photos.paths[photo]))
+    seed = session.desk.settings.seed
+    for order in (taught, None, None, None, None, None):
+        session.deal(photos, taught=order)
+        session.click(Step("advance"), photos)
+    drawn = session.progress.drawn
+    assert len(drawn) == 24
+    assert {photo for photo, how in drawn.items() if how == "random"} == {
+        photo for photo in taught if tournament.is_fair(photo, seed)
+    }
+
+
+def test_a_folder_that_is_not_there_does_not_become_the_desks(session: Session, photos: Photos, tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="is not a folder"):
+        open_desk(session.desk.folder, tmp_path / "typo")
+    assert open_desk(session.desk.folder, None).photos == photos.top

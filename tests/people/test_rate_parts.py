@@ -7,8 +7,9 @@ from typing import Any
 
 import pyarrow.parquet as pq
 import pytest
+from s3fs import S3FileSystem
 
-from photoqual.errors import ConfigError, DataError
+from photoqual.errors import ConfigError, DataError, SourceError
 from photoqual.models.scorer import Scorer
 from photoqual.rating import parts
 from photoqual.rating.found import find
@@ -165,3 +166,24 @@ def test_from_a_bucket_into_a_bucket(
     local = {Path(rating.photo).name: rating.score for rating in in_one_go(gallery, model)}
     assert {row["photo"].rpartition("/")[2]: row["score"] for row in rows} == local
     assert Counter(row["photo"].startswith("s3://photos/2026/") for row in rows) == {True: PHOTOS}
+
+
+def test_a_store_that_does_not_give_its_photos_fails_the_part_and_not_the_photos(
+    gallery: Path, model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    output = "s3://photos/out/ratings.csv"
+    with object_store(tmp_path / "store") as store:
+        for name, value in store.environment.items():
+            monkeypatch.setenv(name, value)
+        monkeypatch.setenv("AWS_ENDPOINT_URL", store.endpoint_url)
+        S3FileSystem.clear_instance_cache()
+        store.owner.create_bucket(Bucket="photos")
+        store.owner.put_object(Bucket="photos", Key="2026/a.jpg", Body=encoded(scene(1)))
+        plan("s3://photos/2026/", output, model, output_format="csv")
+        S3FileSystem.clear_instance_cache()
+        lister = dict(zip(("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"), store.lister, strict=True))
+        listed = json.loads(parts._work(output, "r1").read("0000.listed.json") or b"[]")
+        for name, value in lister.items():
+            monkeypatch.setenv(name, value)
+        with pytest.raises(SourceError, match="did not give 1 photos"):
+            parts._check_store(list(rate(Scorer.load(model, threads=1), parts._photos(listed), "m")))

@@ -7,16 +7,19 @@ import signal
 import subprocess
 import time
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from photoqual.errors import ConfigError, DataError
+from photoqual.models.scorer import Scorer
 from photoqual.rating.command import Outcome, rate_paths
 from photoqual.rating.output import json_lines
 from photoqual.rating.output.formats import FORMATS
 from photoqual.rating.output.kept import PARTIAL, Kept
 from photoqual.rating.output.names import Names
+from photoqual.rating.rater import Rating, rate
 from tests.people.rated import (
     RESUMABLE,
     a_rating,
@@ -37,6 +40,13 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture
 def photos(tmp_path: Path) -> Path:
     return make_photos(tmp_path / "photos")
+
+
+def a_rating_by(photos: Path, model: Path) -> Rating:
+    """Return a rating with all that `model` says."""
+    found = next(rate(Scorer.load(model, threads=1), [photos / "p0.jpg"], str(model)))
+    assert isinstance(found, Rating)
+    return found
 
 
 def partial_of(out: Path) -> Path:
@@ -233,3 +243,42 @@ def test_names_remember_a_million_in_little_memory_and_know_the_last_of_each() -
     assert names.last().tolist() == [False, False, True, True, True]
     assert Names().last().tolist() == []
     assert "a" not in Names()
+
+
+@pytest.mark.parametrize("kind", RESUMABLE)
+def test_however_often_a_new_run_is_stopped_the_earlier_file_stays_until_it_is_whole(
+    photos: Path, model: Path, tmp_path: Path, kind: str
+) -> None:
+    out = tmp_path / "ratings"
+    go(photos, model, kind, out, resume=False)
+    before, one = out.read_bytes(), a_rating_by(photos, model)
+    for number, resume in enumerate((False, True, True)):
+        kept = Kept(out, FORMATS[kind], resume=resume)
+        kept.write(replace(one, photo=f"{number}.jpg"))
+        assert kept.stop() == partial_of(out)
+        assert out.read_bytes() == before
+    assert go(photos, model, kind, out) == Outcome(6, 0)
+    assert len(read_output(out, kind)) == 9
+
+
+def test_what_changed_before_a_run_that_was_stopped_is_rated_by_the_next(
+    photos: Path, model: Path, tmp_path: Path
+) -> None:
+    out = tmp_path / "ratings.json"
+    go(photos, model, "json", out, resume=False)
+    later = time.time() + 1000
+    os.utime(photos / "p2.jpg", (later, later))
+    kept = Kept(out, FORMATS["json"], resume=True)
+    kept.write(a_rating("x.jpg", model=str(model)))
+    assert kept.stop() == out
+    os.utime(out, (later + 1, later + 1))
+    assert go(photos, model, "json", out) == Outcome(rated=1, skipped=0, before=5)
+    os.utime(out, (later + 1, later + 1))
+    assert go(photos, model, "json", out) == Outcome(rated=0, skipped=0, before=6)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["photos", "ratings.json"]
+
+
+def test_a_stop_while_it_is_being_finished_finds_the_whole_file(tmp_path: Path) -> None:
+    kept = Kept(tmp_path / "ratings.json", FORMATS["json"], resume=False)
+    kept.write(a_rating("a.jpg"))
+    assert kept.finish() == kept.stop() == tmp_path / "ratings.json"

@@ -219,3 +219,18 @@ def test_without_its_extra_the_command_says_what_to_install(gallery: Path) -> No
     )
     assert done.returncode == 2
     assert "extra `similar`" in done.stderr
+
+
+def test_only_the_folders_asked_for_answer(tmp_path: Path) -> None:
+    folders = [tmp_path / name for name in ("one", "other")]
+    for at, folder in enumerate(folders):
+        for number in range(3):
+            (folder / f"{number}.png").parent.mkdir(exist_ok=True)
+            (folder / f"{number}.png").write_bytes(encoded(scene(10 * at + number), "PNG"))
+    options = {"index": tmp_path / "index", "model": str(side_folder(tmp_path / "model")), "k": 5}
+    find_similar(folders[0] / "0.png", folders=folders, **options)  # type: ignore[arg-type]
+    for folder in folders:
+        found, _ = find_similar(folders[0] / "0.png", folders=[folder], **options)  # type: ignore[arg-type]
+        assert {Path(one.photo).parent for one in found} == {folder}
+    found, _ = find_similar(folders[0] / "0.png", folders=[], **options)  # type: ignore[arg-type]
+    assert len(found) == 5

@@ -130,13 +130,13 @@ def dropped_files(culled: Culled) -> list[list[Path]]:
     gone = {file for shot in dropped for file in shot.files}
     beside: dict[Path, list[Path]] = {}
     for folder in {shot.photo.parent for shot in dropped}:
-        beside[folder] = sorted(path for path in folder.iterdir() if path.is_file() and not path.is_symlink())
+        beside[folder] = sorted(path for path in folder.iterdir() if path.is_file())
     taken: set[Path] = set()
     found = []
     for shot in dropped:
         around = beside[shot.photo.parent]
         stays = [path for path in around if path not in gone and path.suffix.lower() != ".xmp"]
-        with_it = [path for path in companions(shot, around, stays) if path not in taken]
+        with_it = [path for path in companions(shot, around, stays) if path not in taken and not path.is_symlink()]
         taken.update(with_it)
         found.append([*shot.files, *with_it])
     return found

@@ -9,8 +9,8 @@ from photoqual.photos.exposure import Exposure
 
 BURST_DISTANCE, BURST_BITS = 0.30, 10
 """Photos of one burst show the same when their features, or their hashes, are at most this far apart."""
-COPY_DISTANCE = 0.60
-"""Photos whose hashes are near are copies unless their features are further apart than this."""
+COPY_DISTANCE, COPY_BITS = 0.60, 8
+"""Photos that are linked by near hashes are copies unless their features, or their own hashes, are further apart."""
 RETAKE_DISTANCE, RETAKE_BITS = 0.12, 12
 """Photos of one minute are of the same motif when both are at most this far apart."""
 TOLD_APART = 128
@@ -60,9 +60,9 @@ def same_burst(one: Frame, other: Frame) -> bool:
 
 
 def copies(one: Frame, other: Frame) -> bool:
-    """Tell whether two photos whose hashes are near are of one picture."""
-    apart = distance(one, other)
-    return apart is None or apart <= COPY_DISTANCE
+    """Tell whether two photos that near hashes link, maybe those of others between them, are of one picture."""
+    apart, bits = distance(one, other), bits_apart(one, other)
+    return (apart is None or apart <= COPY_DISTANCE) and bits is not None and bits <= COPY_BITS
 
 
 def retaken(one: Frame, other: Frame) -> bool:

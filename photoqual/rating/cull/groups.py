@@ -55,7 +55,8 @@ def group(frames: Sequence[Frame], *, seconds: float) -> list[Group]:
     free = _without(order, whole)
     whole += [(PANORAMA, found) for found in _in_runs(frames, free, sweeps.SECONDS, sweeps.panoramas)]
     free = _without(order, whole)
-    in_bursts = [pair for run in _runs(frames, free, seconds) for pair in _burst_pairs(frames, run)]
+    runs = _runs(frames, free, seconds) if seconds > 0 else []
+    in_bursts = [pair for run in runs for pair in _burst_pairs(frames, run)]
     pairs = in_bursts + _copy_pairs(frames, free) + _retake_pairs(frames, free)
     of_bursts = {place for pair in in_bursts for place in pair}
     alike = [(BURST if of_bursts & set(members) else DUPLICATES, members) for members in _joined(pairs)]
@@ -141,15 +142,20 @@ def _copy_pairs(frames: Sequence[Frame], places: Sequence[int]) -> list[tuple[in
 
 
 def _retake_pairs(frames: Sequence[Frame], order: Sequence[int]) -> list[tuple[int, int]]:
-    """Return pairs of photos that one camera took of one motif within a minute."""
-    pairs = []
+    """Return each photo that shows the motif of one that the camera took within the minute before, with that one. A photo
+    that was told so is not compared with later ones, so that a scene which changes slowly is not one motif.
+    """
+    pairs, told = [], set[int]()
     for at, place in enumerate(order):
+        if place in told:
+            continue
         for later in order[at + 1 : at + 1 + _RETAKES]:
             one, other = frames[place], frames[later]
             if one.camera != other.camera or not _within_a_minute(one, other):
                 break
-            if retaken(one, other):
+            if later not in told and retaken(one, other):
                 pairs.append((place, later))
+                told.add(later)
     return pairs
 
 

@@ -37,9 +37,17 @@ def move(groups: Sequence[Sequence[Path]], top: Path, folder: Path) -> Outcome:
     """
     outcome = Outcome()
     with held(folder, top) as journal:
-        _settle(journal)
+        try:
+            settled = _settle(journal)
+        except OSError as error:
+            outcome.problems.append((str(folder), f"what was begun earlier is not finished: {error.strerror or error}"))
+            return outcome
+        outcome.files += len(settled)
         number = max((entry.unit for entry in journal.entries), default=0)
-        for at, group in enumerate(groups):
+        for at, whole in enumerate(groups):
+            group = [file for file in whole if file not in settled]
+            if not group:
+                continue
             number += 1
             try:
                 _move_group(journal, group, number)
@@ -103,8 +111,10 @@ def _check_target(target: Path, folder: Path) -> None:
         raise OSError(errno.EPERM, f"{target.parent} leads out of {folder}")
 
 
-def _settle(journal: Journal) -> None:
-    """Undo what is half done of each file, then finish a group of which some files moved when a process was killed."""
+def _settle(journal: Journal) -> set[Path]:
+    """Undo what is half done of each file, then finish a group of which some files moved when a process was killed.
+    Return what was moved for that, by its old paths.
+    """
     ours = _begun_back(journal)
     last = [entry for entry in journal.moves() if entry.unit == max(units(journal.entries))]
     for entry in journal.moves():
@@ -114,6 +124,8 @@ def _settle(journal: Journal) -> None:
     if len(missing) < len(last) and not ours & {entry.path for entry in last}:
         for entry in missing:
             carry(journal.top / entry.path, journal.folder / entry.path)
+        return {journal.top / entry.path for entry in missing}
+    return set()
 
 
 def _bring_back(journal: Journal, entry: Entry, *, reserved: bool) -> bool:

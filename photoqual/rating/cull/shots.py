@@ -1,7 +1,7 @@
 """A shot is one press of the shutter: the file that is looked at, and the files that go wherever it goes."""
 
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -56,9 +56,21 @@ def find_shots(paths: Sequence[Path], leave_out: Path | None = None) -> tuple[li
             skipped.append(Skipped(str(path), "link", "It is a link; only files themselves are culled."))
         else:
             photos[path] = None
+    named = {location for path in paths if not (location := located(path)).is_dir()}
+    photos |= dict.fromkeys(_twins_of(named & photos.keys()))
     shots = pair([*photos, *raws])
     lost = [raws[shot.photo] for shot in shots if shot.photo in raws]
     return [shot for shot in shots if shot.photo not in raws], skipped + lost
+
+
+def _twins_of(named: Iterable[Path]) -> Iterator[Path]:
+    """Yield the camera raw, or the JPEG or HEIC of one, beside photos that were named one by one: decided for with them."""
+    for photo in named:
+        is_raw = photo.suffix.lower() in formats.RAW_SUFFIXES
+        wanted = _DEVELOPED if is_raw else formats.RAW_SUFFIXES if photo.suffix.lower() in _DEVELOPED else frozenset()
+        for path in sorted(photo.parent.iterdir()) if wanted else ():
+            if path.stem == photo.stem and path.suffix.lower() in wanted and path.is_file() and not path.is_symlink():
+                yield path
 
 
 def _holds_dropped(folder: Path, known: dict[Path, bool]) -> bool:

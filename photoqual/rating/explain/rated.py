@@ -86,6 +86,8 @@ def neighbours(
     """
     space = Space.of(scorer)
     rows, rated = rated_photos(layout)
+    if not len(rows):
+        return Neighbours([], None, 0, rated)
     vectors = _vectors(scorer, space, layout, rows, progress)
     here = space.place(scorer.answers_of([pixels], (FEATURES,))[FEATURES])
     others = np.flatnonzero((rows["photo_id"] != photo_id).to_numpy())
@@ -121,9 +123,10 @@ def rated_photos(layout: Layout, most: int = MOST) -> tuple[pd.DataFrame, int]:
         votes=votes,
         stars=stars,
         good=rows["photo_id"].map(labels).astype("Int8") if labels is not None else pd.NA,
-    ).drop_duplicates("photo_id")
+    ).sort_values(["votes", "photo_id"], ascending=[False, True], kind="stable")
+    made = made.drop_duplicates("photo_id")  # of a photo on several sources that with the most votes
     made = made[np.isfinite(made["stars"]) | made["good"].notna()]
-    return made.sort_values(["votes", "photo_id"], ascending=[False, True], kind="stable").head(most), len(made)
+    return made.head(most), len(made)
 
 
 def _vectors(scorer: Scorer, space: Space, layout: Layout, rows: pd.DataFrame, progress: Progress | None) -> np.ndarray:

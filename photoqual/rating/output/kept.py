@@ -13,13 +13,14 @@ from contextlib import suppress
 from pathlib import Path
 from typing import BinaryIO
 
+from photoqual import files
 from photoqual.errors import ConfigError, DataError
 from photoqual.rating.output.formats import Format
 from photoqual.rating.output.names import Names
 from photoqual.rating.output.writer import Record
 from photoqual.rating.rater import Rating
 
-PARTIAL = ".partial"
+PARTIAL, SINCE = ".partial", ".since"
 _OTHER = "Name another file with --out."
 _COPIED = 1 << 20
 
@@ -46,12 +47,13 @@ class Kept:
         self.changed_at = 0.0
         self._records = form.records or _none
         self._made = self.out.with_name(f".{self.out.name}.{os.getpid()}.tmp")
-        self._replaces = self.out.exists() and not resume
+        self._since = self.out.with_name(f".{self.out.name}{SINCE}")
         self._written, self._again = 0, False
         self._scratch = io.StringIO()
         self._file = _held(self.partial)
         self._end, self._copied = 0, False
         earlier = os.fstat(self._file.fileno())
+        self._replaces = self.out.exists() and (not resume or earlier.st_size > 0)
         try:
             self._begin(resume, earlier)
         except BaseException:
@@ -71,6 +73,11 @@ class Kept:
 
     def finish(self) -> Path:
         """Make `out` of all that was kept, and return it. Raise DataError when that cannot be; it stays kept then."""
+        made = self._make()
+        self._since.unlink(missing_ok=True)
+        return made
+
+    def _make(self) -> Path:
         self._writer.close()
         self._put()
         try:
@@ -95,11 +102,13 @@ class Kept:
         """Keep what there is of a run that ends early, and return where it is; None when that is nothing. An earlier
         `out` that was to be replaced by a whole run stays.
         """
+        if self._file.closed:  # it was being finished
+            return self.partial if self.partial.exists() else self.out
         if not self._written:
             self.give_up()
             return None
         if not self._replaces:
-            return self.finish()
+            return self._make()
         self._writer.close()
         self._put()
         self._file.close()
@@ -122,9 +131,22 @@ class Kept:
             if not earlier.st_size and self.out.exists():
                 earlier = self.out.stat()
                 self._copy_out()
-            self.changed_at = earlier.st_mtime
             self._scan()
+            self._remember(earlier.st_mtime)
         os.ftruncate(self._file.fileno(), self._end)
+
+    def _remember(self, written: float) -> None:
+        """Keep up to when files must not have changed for their ratings to hold: when they were `written` last, or what
+        an earlier run that went on with them, and did not come to its end, kept of that.
+        """
+        try:
+            self.changed_at = min(written, float(self._since.read_text(encoding="utf-8")))
+        except (OSError, ValueError):
+            self.changed_at = written
+        try:
+            files.write_bytes(self._since, repr(self.changed_at).encode())
+        except OSError as error:
+            raise self._unwritten(error) from None
 
     def _copy_out(self) -> None:
         """Begin with the ratings in `out`: a whole copy of them takes the place of `partial` at once."""
@@ -172,7 +194,10 @@ class Kept:
                 if record.photo is None or next(kept):
                     target.write(data)
         _flushed(self._made)
+        held = _locked(self._made)
         self._made.replace(self.partial)
+        self._file.close()
+        self._file = held
 
     def _put(self) -> None:
         data = memoryview(self._scratch.getvalue().encode(errors="backslashreplace"))

@@ -21,7 +21,7 @@ from photoqual.rating.rater import Skipped
 from photoqual.rating.similar.features import placed
 from photoqual.rating.similar.space import Space
 from photoqual.rating.similar.store import State, Store, default_folder, opened
-from photoqual.rating.similar.update import Updated, update
+from photoqual.rating.similar.update import Updated, lies_in, update
 from photoqual.starter.model import resolve
 
 
@@ -58,21 +58,28 @@ def find_similar(
         store.add_folders(str(folder) for folder in chosen)
         if not store.folders:
             raise ConfigError(f"There is no index of this model in {index}.", next_step="Name folders with --in.")
-        done = update(store, scorer, [Path(folder) for folder in store.folders], model=name, progress=_progress)
+        looked_in = chosen or [Path(folder) for folder in store.folders]
+        done = update(store, scorer, looked_in, model=name, progress=_progress)
         vector = _vector(store, scorer, photo, name)
-        return _nearest(store, vector, photo.resolve(), k), done
+        return _nearest(store, vector, photo.resolve(), k, looked_in), done
 
 
-def _nearest(store: Store, vector: np.ndarray, photo: Path, k: int) -> list[Alike]:
-    index = store.index(len(vector))
-    keys, distances = index.search(vector[None], k + 1)
-    paths = store.paths(keys[0])
-    found = [
-        Alike(paths[int(key)], round(1 - float(distance), 4))
-        for key, distance in zip(keys[0], distances[0], strict=True)
-        if paths.get(int(key), str(photo)) != str(photo)
-    ]
-    return found[:k]
+def _nearest(store: Store, vector: np.ndarray, photo: Path, k: int, folders: list[Path]) -> list[Alike]:
+    """Return the `k` photos of `folders` that are nearest to `vector`, but for `photo` itself; more and more are looked
+    at where the index holds other folders, too.
+    """
+    index, asked = store.index(len(vector)), k + 1
+    while True:
+        keys, distances = index.search(vector[None], asked)
+        paths = store.paths(keys[0])
+        found = [
+            Alike(path, round(1 - float(distance), 4))
+            for key, distance in zip(keys[0], distances[0], strict=True)
+            if (path := paths.get(int(key))) and path != str(photo) and lies_in(path, folders)
+        ]
+        if len(found) >= k or len(keys[0]) < asked:
+            return found[:k]
+        asked *= 4
 
 
 def _vector(store: Store, scorer: Scorer, photo: Path, model: str) -> np.ndarray:

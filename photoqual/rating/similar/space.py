@@ -43,7 +43,7 @@ class Space:
         """Return the space of a model. Raise ConfigError when it gives no features."""
         if FEATURES not in scorer.info.outputs:
             raise ConfigError(
-                f"The model in {scorer.folder} gives no features, which photos are compared by.",
+                "This model gives no features, which photos are compared by.",
                 next_step="Name another with --model, such as `starter`; models that `photoqual train` makes now have them.",
             )
         if scorer.gate is not None:

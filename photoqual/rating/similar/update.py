@@ -50,7 +50,7 @@ def update(store: Store, scorer: Scorer, folders: Sequence[Path], *, model: str,
         done.skipped += bad
         done.added += len(batch) - len(bad)
     there = [folder for folder in folders if folder.is_dir()]
-    gone = [path for path in known if path not in seen and _lies_in(path, there) and _is_gone(path)]
+    gone = [path for path in known if path not in seen and lies_in(path, there) and _is_gone(path)]
     store.forget(gone)
     done.removed = len(gone)
     return done
@@ -82,7 +82,8 @@ def _batches(items: Iterator) -> Iterator[list]:  # type: ignore[type-arg]
         yield batch
 
 
-def _lies_in(path: str, folders: Sequence[Path]) -> bool:
+def lies_in(path: str, folders: Sequence[Path]) -> bool:
+    """Tell whether the photo at `path` lies in one of `folders`."""
     return any(Path(path).is_relative_to(folder) for folder in folders)
 
 

@@ -80,6 +80,13 @@ def test_ratings_by_key_are_judged_and_forgotten(app: str, browser: "Browser") -
 
 
 def _press(page: "Page", key: str, then: str) -> None:
+    """Press a key until it was taken, as a person would: one that is pressed while the buttons change is not."""
+    from playwright.sync_api import TimeoutError as NothingYet
+
     page.keyboard.press(key)
-    page.get_by_text(then).wait_for()
+    try:
+        page.get_by_text(then).wait_for(timeout=20_000)
+    except NothingYet:
+        page.keyboard.press(key)
+        page.get_by_text(then).wait_for()
     settle(page)

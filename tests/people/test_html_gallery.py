@@ -248,7 +248,7 @@ def test_sorted_and_filtered_by_keyboard(page: "Page") -> None:
         assert abs(shown - left) <= 2, (label, count.inner_text())
     assert "Nothing fits; take back a filter." in count.inner_text()
     page.get_by_role("button", name="Show all").press("Enter")
-    page.wait_for_function("document.getElementById('count').textContent === '200 photos'")
+    page.get_by_text("200 photos", exact=True).wait_for()
     page.get_by_label("Defect", exact=True).select_option("-")
     assert count.inner_text() == "66 of 200 photos"
     page.get_by_role("button", name="Show all").click()
@@ -277,7 +277,7 @@ def test_photos_come_as_one_scrolls(page: "Page") -> None:
     for _ in range(20):
         page.mouse.wheel(0, 5000)
         page.wait_for_timeout(50)
-    page.wait_for_function("document.querySelectorAll('#photos > li').length === 200")
+    page.locator("#photos > li").nth(199).wait_for(state="attached")
     assert page.locator("#more").is_hidden()
 
 

@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 
 from photoqual.photos.catalog import KEY, OK, PAGE
+from photoqual.terminal import plain
 
 STARS = (1.0, 5.0)
 LEVELS = (0.1, 0.25, 0.5, 0.75, 0.9)
@@ -70,11 +71,6 @@ def cells(row: dict[str, Any]) -> list[str]:
     checked = row["last_checked"][-1] if row["last_checked"] else "–"
     counts = [f"{row[name]:,}" for name in ("photos", "rated", "votes", "groups")]
     return [row["source"], *counts, *spans, checked, aside or "–"]
-
-
-def plain(text: str) -> str:
-    """Return `text` without characters that would move a terminal's cursor or that cannot be printed."""
-    return "".join(character if character.isprintable() else "?" for character in text)
 
 
 def stars_of(mean: pd.Series, low: pd.Series, high: pd.Series) -> np.ndarray:

@@ -13,7 +13,8 @@ from photoqual.layout import Layout
 from photoqual.pages.render import inline_png, render
 from photoqual.photos.catalog import OK, read_catalog
 from photoqual.photos.history import read_history
-from photoqual.photos.overview import OverTime, by_year, cells, lines, over_time, overview, plain
+from photoqual.photos.overview import OverTime, by_year, cells, lines, over_time, overview
+from photoqual.terminal import plain
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -2,12 +2,14 @@
 
 import io
 import sys
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
+
+from photoqual.terminal import plain
 
 _WIDTH = 120
 _SHORT = 12
@@ -36,7 +38,7 @@ def as_text(told: Mapping[str, Any]) -> str:
     if told["missing"]:
         console.print(Text("\nNot found", style="bold red"))
         for line in told["missing"]:
-            console.print(f"  {_plain(line)}")
+            console.print(f"  {plain(line)}")
     return _written(console)
 
 
@@ -50,13 +52,13 @@ def comparison_text(told: Mapping[str, Any]) -> str:
         told_only = not row["counts"] and row["outcome"] != "equal"
         outcome = f"{row['outcome']} (for information)" if told_only else row["outcome"]
         style = "yellow" if told_only else _STYLES[row["outcome"]]
-        cells = [_plain(row[name])[:_CELL] or "–" for name in ("registered", "here")]
-        table.add_row(_plain(row["what"]), *cells, Text(outcome, style=style))
+        cells = [plain(row[name])[:_CELL] or "–" for name in ("registered", "here")]
+        table.add_row(plain(row["what"]), *cells, Text(outcome, style=style))
     console.print(table)
     ran = f"Ran again: {', '.join(told['stages'])}." if told["stages"] else "No stage ran again."
     console.print(f"\n{ran} Not run again, because sources change: {', '.join(told['not_run'])}; its data is from DVC.")
     if told["failed"]:
-        console.print(f"Stopped: {_plain(told['failed'])}.")
+        console.print(f"Stopped: {plain(told['failed'])}.")
     if told["workspace"]:
         console.print(f"Workspace: {told['workspace']}")
     verdict = "is reproduced" if told["same"] else "is NOT reproduced"
@@ -86,7 +88,7 @@ def _print(console: Console, title: str, rows: Rows) -> None:
     table.add_column(style="cyan", no_wrap=True, min_width=17)
     table.add_column(overflow="fold")
     for name, text in rows:
-        table.add_row(f"  {_plain(name)}", _plain(text))
+        table.add_row(f"  {plain(name)}", plain(text))
     console.print(Text(f"\n{title}", style="bold"))
     console.print(table)
 
@@ -210,8 +212,3 @@ def _short(digest: str | None) -> str:
 
 def _value(text: str | None) -> str:
     return "(not there)" if text is None else text
-
-
-def _plain(text: Iterable[str]) -> str:
-    """Return `text` without characters that would move the cursor or that cannot be printed."""
-    return "".join(character if character.isprintable() else "?" for character in text)

@@ -22,6 +22,7 @@ from photoqual.rating.output.kept import Kept
 from photoqual.rating.progress import Advance, shown
 from photoqual.rating.rater import Rating, rate_with
 from photoqual.starter.model import STARTER, resolve
+from photoqual.terminal import plain
 
 
 class Outcome(NamedTuple):
@@ -112,7 +113,7 @@ class _Run:
         """Write a rating, or tell of a skip."""
         if isinstance(found, Skipped):
             self.skipped[found.reason] += 1
-            self._errors.print(f"skipped {_plain(found.photo)}: {found.message}")
+            self._errors.print(f"skipped {plain(found.photo)}: {found.message}")
         else:
             sink.write(*found)
             self.rated += 1
@@ -228,8 +229,3 @@ def _end_early(kept: Kept | None, error: Exception, rated: int) -> None:
 
 def _nothing(_: Image.Image) -> None:
     return None
-
-
-def _plain(text: str) -> str:
-    """Return `text` without characters that would move the cursor."""
-    return "".join(character if character.isprintable() else "?" for character in text)

@@ -13,7 +13,7 @@ from rich.table import Table
 
 from photoqual.errors import ConfigError
 from photoqual.rating.cull.choose import Decision
-from photoqual.rating.similar.command import plain
+from photoqual.terminal import plain
 
 _TABLE_WIDTH = 200
 

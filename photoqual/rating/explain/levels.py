@@ -11,6 +11,7 @@ from rich.text import Text
 from photoqual.models.answer import STARS, likely
 from photoqual.rating.rater import Rating
 from photoqual.rating.reasons import UNFAMILIAR, how_sure, spoken
+from photoqual.terminal import plain
 
 _NUMBERS = re.compile(r" \([a-z_]+ [^()]*\)$")
 _DEFECT = re.compile(r": [01]\.\d\d$")
@@ -65,18 +66,13 @@ def panel(rating: Rating, *, margin_known: bool = True, width: int | None = None
     written = Console(
         file=io.StringIO(), width=width or _WIDTH, markup=False, highlight=False, force_terminal=width is not None
     )
-    written.print(Panel(facts, title=Text(printable(rating.photo)), title_align="left"))
+    written.print(Panel(facts, title=Text(plain(rating.photo)), title_align="left"))
     return written.file.getvalue()  # type: ignore[attr-defined]
 
 
 def named_model(model: str) -> str:
     """Return how a page that may be shared names a model: an address as it is, of a path the last part alone."""
-    return printable(model if model.startswith("models:") else model.replace("\\", "/").rstrip("/").rsplit("/", 1)[-1])
-
-
-def printable(text: str) -> str:
-    """Return `text` without characters that would move the cursor or that cannot be printed."""
-    return "".join(character if character.isprintable() else "?" for character in text)
+    return plain(model if model.startswith("models:") else model.replace("\\", "/").rstrip("/").rsplit("/", 1)[-1])
 
 
 def _defects(rating: Rating) -> str:

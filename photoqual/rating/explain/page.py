@@ -13,9 +13,10 @@ from photoqual.pages.render import compact, decimal, inline_jpeg, render
 from photoqual.rating.explain.dreams import change
 from photoqual.rating.explain.everything import Everything
 from photoqual.rating.explain.heat import Heat, overlay
-from photoqual.rating.explain.levels import named_model, printable, sentence
+from photoqual.rating.explain.levels import named_model, sentence
 from photoqual.rating.explain.rated import Alike, Neighbours, Voted
 from photoqual.rating.reasons import how_sure, spoken, usual
+from photoqual.terminal import plain
 
 _SHOWN = 960
 _THUMBNAIL = 320
@@ -29,7 +30,7 @@ def explain_page(told: Everything, info: ModelInfo) -> str:
     return render(
         "explain.html",
         rating=rating,
-        name=printable(rating.photo.replace("\\", "/").rsplit("/", 1)[-1]),
+        name=plain(rating.photo.replace("\\", "/").rsplit("/", 1)[-1]),
         sentence=sentence(rating),
         how_sure=how_sure(rating.sure, rating.familiar, margin_known=info.sure_margin is not None),
         photo=_picture(told.looked.image, _SHOWN),
@@ -69,12 +70,12 @@ def _alike(one: Alike) -> dict[str, Any]:
         picture = _picture(image.convert("RGB"), _THUMBNAIL)
     return {
         "image": picture,
-        "title": printable(one.voted.title) or f"photo {one.voted.photo_id[:12]}",
+        "title": plain(one.voted.title) or f"photo {one.voted.photo_id[:12]}",
         "alike": one.cosine,
         "said": _said(one.voted),
         "bars": _bars(one.voted.histogram),
         "counts": ", ".join(str(count) for count in one.voted.histogram),
-        "source": printable(one.voted.source),
+        "source": plain(one.voted.source),
     }
 
 

@@ -10,9 +10,10 @@ from typing import TextIO
 
 from photoqual.models.answer import likely
 from photoqual.pages.render import inline_jpeg, render
-from photoqual.rating.explain.levels import brief, named_model, printable
+from photoqual.rating.explain.levels import brief, named_model
 from photoqual.rating.rater import Rating
 from photoqual.rating.reasons import how_sure
+from photoqual.terminal import plain
 
 _CUT = "@@photos@@"
 _SEPARATORS = re.compile(r"[/\\]")
@@ -64,7 +65,7 @@ def card(rating: Rating, picture: bytes | None) -> str:
 
 def shown_name(photo: str) -> tuple[str, str]:
     """Return the folder that a photo lies in, by its last name, and the name of its file."""
-    parts = [printable(part) for part in _SEPARATORS.split(photo) if part]
+    parts = [plain(part) for part in _SEPARATORS.split(photo) if part]
     return (parts[-2] if len(parts) > 1 and not parts[-2].endswith(":") else ""), (parts[-1] if parts else "photo")
 
 

@@ -13,6 +13,7 @@ from rich.table import Table
 
 from photoqual.rating.found import S3
 from photoqual.rating.rater import Rating
+from photoqual.terminal import plain
 
 _SHOWN = 10_000
 """Photos that the table has room for: the best."""
@@ -65,7 +66,7 @@ def as_table(ratings: Iterable[Rating]) -> str:
 
 def _text(rows: list[_Row]) -> str:
     folder = _shared_folder([row.photo for row in rows])
-    table = Table(box=None, pad_edge=False, title=f"In {_plain(folder)}" if folder else None, title_justify="left")
+    table = Table(box=None, pad_edge=False, title=f"In {plain(folder)}" if folder else None, title_justify="left")
     for name in ("stars", "score", "label", "sure", "photo", "first reason"):
         table.add_column(
             name,
@@ -79,8 +80,8 @@ def _text(rows: list[_Row]) -> str:
             f"{row.score:.3f}",
             row.label,
             "yes" if row.sure else "no",
-            _plain(os.path.relpath(row.photo, folder) if folder else row.photo),
-            _plain(row.why),
+            plain(os.path.relpath(row.photo, folder) if folder else row.photo),
+            plain(row.why),
         )
     console = Console(
         file=io.StringIO(),
@@ -100,8 +101,3 @@ def _shared_folder(photos: list[str]) -> str:
         return os.path.commonpath([Path(photo).parent for photo in photos])
     except ValueError:  # no photo, or absolute and relative paths together
         return ""
-
-
-def _plain(text: str) -> str:
-    """Return `text` without characters that would move the cursor or that cannot be printed."""
-    return "".join(character if character.isprintable() else "?" for character in text)

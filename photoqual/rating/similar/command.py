@@ -23,6 +23,7 @@ from photoqual.rating.similar.space import Space
 from photoqual.rating.similar.store import State, Store, default_folder, opened
 from photoqual.rating.similar.update import Updated, lies_in, update
 from photoqual.starter.model import resolve
+from photoqual.terminal import plain
 
 
 @dataclass(frozen=True)
@@ -114,11 +115,6 @@ def show(found: list[Alike], done: Updated, output: str) -> None:
     for one in found:
         table.add_row(f"{one.similarity:.3f}", plain(one.photo))
     Console(highlight=False, markup=False, width=None if sys.stdout.isatty() else 160).print(table)
-
-
-def plain(text: str) -> str:
-    """Return `text` without characters that would move the cursor or that cannot be printed."""
-    return "".join(character if character.isprintable() else "?" for character in text)
 
 
 def summary(found: list[Alike], done: Updated) -> dict[str, Any]:
